@@ -1,0 +1,17 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets and third-party models, or a skip that says so."""
+    folder = os.environ.get("PREIMAGE_REAL_DATA")
+    if not folder:
+        pytest.skip("PREIMAGE_REAL_DATA is not set")
+    return Path(folder)
