@@ -1,1 +1,22 @@
+"""Arrays to pictures: sheets of images, plots and a page that holds them; callers write files."""
 
+from preimage.pictures.page import Figure, Section, Table, page
+from preimage.pictures.plots import Plot, bars, curves, histogram, scatter
+from preimage.pictures.sheet import data_uri, manifold, pairs, png, sheet
+
+__all__ = [
+    "Figure",
+    "Plot",
+    "Section",
+    "Table",
+    "bars",
+    "curves",
+    "data_uri",
+    "histogram",
+    "manifold",
+    "page",
+    "pairs",
+    "png",
+    "scatter",
+    "sheet",
+]

@@ -1,0 +1,150 @@
+"""Grids of images: samples, originals over reconstructions, the manifold of a two-number latent.
+
+Images come as float arrays (N, C, H, W) in [−1, 1], torch or numpy; PIL images go out. Small
+images are enlarged by whole pixels, so that an 8×8 digit can be seen and stays what it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Images = Tensor | np.ndarray
+
+WIDTH = 800  # pixels, the total width that small images are enlarged towards
+LARGEST_SCALE = 16
+CAPTION_SIZE = 15  # pixels
+
+
+def pixels(images: Images) -> np.ndarray:
+    """Images (N, C, H, W) in [−1, 1] → (N, H, W, 3) uint8.
+
+    One channel is grey; of more than three the first three are shown, of two the first. Values
+    outside the range are clipped and NaN is shown as mid grey.
+    """
+    array: Any = images
+    if hasattr(array, "detach"):
+        array = array.detach().cpu().float().numpy()
+    array = np.asarray(array, dtype=np.float32)
+    if array.ndim != 4 or 0 in array.shape:
+        raise ValueError(f"expected images (N, C, H, W), not of shape {array.shape}")
+    array = array[:, :3] if array.shape[1] >= 3 else np.repeat(array[:, :1], 3, axis=1)
+    array = np.nan_to_num((array + 1) * 127.5, nan=127.5).clip(0, 255)
+    return (array + 0.5).astype(np.uint8).transpose(0, 2, 3, 1)
+
+
+def sheet(
+    images: Images,  # (N, C, H, W) in [−1, 1]
+    *,
+    columns: int | None = None,  # as square as divides evenly, where not given
+    scale: int | None = None,  # pixels on the sheet for each pixel of an image
+    padding: int = 2,  # between images, in pixels of the sheet
+    background: str | None = "white",  # a colour, or None for transparent
+) -> Image.Image:
+    """A grid of images, left to right and top to bottom."""
+    tiles = pixels(images)
+    n, height, width = tiles.shape[:3]
+    columns = _columns(n) if columns is None else min(columns, n)
+    scale = scale or _scale(columns * width)
+    rows = math.ceil(n / columns)
+    step_x, step_y = width * scale + padding, height * scale + padding
+    canvas = _canvas((columns * step_x - padding, rows * step_y - padding), background)
+    for i, tile in enumerate(tiles):
+        row, column = divmod(i, columns)
+        canvas.paste(_enlarged(tile, scale), (column * step_x, row * step_y))
+    return canvas
+
+
+def manifold(images: Images, *, scale: int | None = None) -> Image.Image:
+    """n² images (n², C, H, W) as an n×n grid without gaps: a map of a two-number latent space."""
+    n = math.isqrt(len(images))
+    if n * n != len(images):
+        raise ValueError(f"a manifold is a square of images; {len(images)} is not a square number")
+    return sheet(images, columns=n, scale=scale, padding=0)
+
+
+def pairs(
+    rows: Mapping[str, Images],  # caption → (N, C, H, W) in [−1, 1]
+    *,
+    scale: int | None = None,
+    padding: int = 2,
+    background: str | None = "white",
+) -> Image.Image:
+    """Rows of images under one another, each with its caption to the left.
+
+    Rows may differ in their number of images; images of different sizes are enlarged alike.
+    """
+    if not rows:
+        raise ValueError("no rows to show")
+    tiles = {caption: pixels(images) for caption, images in rows.items()}
+    widest = max(len(row) * row.shape[2] for row in tiles.values())
+    scale = scale or _scale(widest)
+    font = ImageFont.load_default(CAPTION_SIZE)
+    margin = CAPTION_SIZE + math.ceil(max(font.getlength(caption) for caption in rows))
+    heights = [max(row.shape[1] * scale, CAPTION_SIZE + 4) for row in tiles.values()]
+    width = max(len(row) * (row.shape[2] * scale + padding) for row in tiles.values()) - padding
+    size = (margin + width, sum(heights) + padding * (len(heights) - 1))
+    canvas = _canvas(size, background)
+    draw = ImageDraw.Draw(canvas)
+    top = 0
+    for (caption, row), height in zip(tiles.items(), heights, strict=True):
+        draw.text((0, top + height / 2), caption, fill=_ink(background), font=font, anchor="lm")
+        offset = top + (height - row.shape[1] * scale) // 2
+        for i, tile in enumerate(row):
+            left = margin + i * (row.shape[2] * scale + padding)
+            canvas.paste(_enlarged(tile, scale), (left, offset))
+        top += height + padding
+    return canvas
+
+
+def png(image: Image.Image) -> bytes:
+    """The bytes of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def data_uri(image: Image.Image) -> str:
+    """The image as a `data:` address, to stand inside an HTML page."""
+    return "data:image/png;base64," + base64.b64encode(png(image)).decode("ascii")
+
+
+def _columns(n: int) -> int:
+    """All in one row up to ten; then the squarest grid without an unfinished row, if any is."""
+    if n <= 10:
+        return n
+    side = math.ceil(math.sqrt(n))
+    return next((c for c in range(side, 2 * side) if n % c == 0), side)
+
+
+def _scale(width: int) -> int:
+    return max(1, min(LARGEST_SCALE, WIDTH // width))
+
+
+def _enlarged(tile: np.ndarray, scale: int) -> Image.Image:
+    """A tile (H, W, 3), each of its pixels repeated `scale` times both ways."""
+    return Image.fromarray(tile.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+def _canvas(size: tuple[int, int], background: str | None) -> Image.Image:
+    if background is None:
+        return Image.new("RGBA", size, (0, 0, 0, 0))
+    return Image.new("RGB", size, background)
+
+
+def _ink(background: str | None) -> tuple[int, int, int]:
+    """A text colour to read on the background; mid grey where that is not known."""
+    if background is None:
+        return (128, 128, 128)
+    red, green, blue = ImageColor.getrgb(background)[:3]
+    light = 0.299 * red + 0.587 * green + 0.114 * blue > 140
+    return (55, 60, 70) if light else (225, 228, 232)
