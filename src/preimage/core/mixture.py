@@ -24,9 +24,13 @@ class GaussianMixture(nn.Module):
 
     def __init__(self, components: int, d: int):
         super().__init__()
-        self.register_buffer("weights", torch.full((components,), 1 / components))
+        self.register_buffer("weights", torch.zeros(components))
         self.register_buffer("means", torch.zeros(components, d))
         self.register_buffer("factors", torch.eye(d).repeat(components, 1, 1))
+
+    @property
+    def fitted(self) -> bool:
+        return bool(self.weights.any())
 
     def noise_dim(self, d: int) -> int:
         return d + 1  # one number picks the component
@@ -82,9 +86,9 @@ class GaussianMixture(nn.Module):
         rows, columns = torch.triu_indices(d, d)
         products = x[:, rows] * x[:, columns]  # (N, d(d+1)/2): the upper triangle of x xᵀ
         twice = torch.where(rows == columns, 1.0, 2.0)
-        responsibilities = _kmeans(x, K, generator)
-        for iteration in range(iterations + 1):
-            # M step
+
+        def maximise(responsibilities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            """M step: responsibilities (N, K) → component masses, means, Cholesky factors."""
             mass = responsibilities.sum(0) + 1e-6
             m = responsibilities.T @ x / mass[:, None]
             second = responsibilities.T @ products / mass[:, None]
@@ -92,9 +96,11 @@ class GaussianMixture(nn.Module):
             C[:, rows, columns] = second
             C[:, columns, rows] = second
             C = C - m[:, :, None] * m[:, None, :] + ridge * torch.eye(d)
-            L = _safe_cholesky(C.double())
-            if iteration == iterations:
-                break
+            return mass, m, _safe_cholesky(C.double())
+
+        responsibilities = _kmeans(x, K, generator)
+        mass, m, L = maximise(responsibilities)
+        for _ in range(iterations):
             # E step: log w_k N(x) = c_k + x·P_k m_k − ½ xᵀ P_k x, as two matrix products
             P = torch.cholesky_inverse(L)
             Pm = (P @ m.double()[:, :, None])[:, :, 0]
@@ -102,7 +108,7 @@ class GaussianMixture(nn.Module):
             c = (mass / mass.sum()).double().log() - log_det - 0.5 * (Pm * m).sum(1)
             quadratic = -0.5 * P[:, rows, columns] * twice
             logits = products @ quadratic.float().T + x @ Pm.float().T + c.float()
-            responsibilities = logits.softmax(1)
+            mass, m, L = maximise(logits.softmax(1))
         self.weights.copy_(mass / mass.sum())
         self.means.copy_(m * σ + μ)
         self.factors.copy_(σ[:, None] * L.float())

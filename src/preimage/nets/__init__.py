@@ -14,6 +14,7 @@ from torch import nn
 from preimage.core import DataSpec
 from preimage.nets.conv import Conv
 from preimage.nets.mlp import MLP
+from preimage.nets.patch import Patch
 from preimage.nets.progressive import Progressive
 from preimage.nets.residual import Residual
 
@@ -30,7 +31,8 @@ NETS: dict[str, type] = {
     "MLP": MLP,
     "Conv": Conv,
     "Residual": Residual,
+    "Patch": Patch,
     "Progressive": Progressive,
 }
 
-__all__ = ["MLP", "NETS", "Conv", "Net", "Progressive", "Residual"]
+__all__ = ["MLP", "NETS", "Conv", "Net", "Patch", "Progressive", "Residual"]

@@ -1,0 +1,53 @@
+"""Frozen config dataclasses to JSON and back, strictly: an unknown name is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from preimage.core.errors import InputError, nearest_name
+from preimage.core.spec import DataSpec
+
+
+def to_json(value: Any) -> Any:
+    """A config, however nested, as JSON values; a dataclass carries its name under "type"."""
+    if isinstance(value, DataSpec):
+        return {"type": "DataSpec", **value.to_json()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    return value
+
+
+def from_json(value: Any, types: Mapping[str, type]) -> Any:
+    """The config that `to_json` wrote; `types` names every dataclass that may stand in it.
+
+    Raises InputError for a type or field this version does not know.
+    """
+    if isinstance(value, list):
+        return tuple(from_json(item, types) for item in value)
+    if not isinstance(value, dict):
+        return value
+    fields = dict(value)
+    name = fields.pop("type", None)
+    if name == "DataSpec":
+        return DataSpec.from_json(fields)
+    if name not in types:
+        raise InputError(f"this version does not know '{name}' in a run's config; upgrade preimage")
+    known = {f.name for f in dataclasses.fields(types[name])}
+    if unknown := set(fields) - known:
+        raise InputError(f"this version does not know '{name}.{unknown.pop()}'; upgrade preimage")
+    return types[name](**{key: from_json(item, types) for key, item in fields.items()})
+
+
+def changed(config: Any, **options: Any) -> tuple[Any, set[str]]:
+    """The config with those options replaced that it has, and the names it did have."""
+    known = {f.name for f in dataclasses.fields(config)} & options.keys()
+    return dataclasses.replace(config, **{name: options[name] for name in known}), known
+
+
+def unknown_option(name: str, known: set[str]) -> InputError:
+    return InputError(f"no option '{name}' for this recipe; {nearest_name(name, known)}")
