@@ -121,17 +121,10 @@ def change(factors: Mapping[str, np.ndarray], **changes: float | int | str | np.
     changed = {name: np.asarray(value) for name, value in factors.items()}
     for name, value in changes.items():
         factor = _named(name)
-        if isinstance(value, str):
-            if value not in factor.values:
-                raise InputError(
-                    f"{name}: no value '{value}'; {nearest_name(value, factor.values)}"
-                )
-            value = factor.values.index(value)
-        kind = np.int64 if factor.values else np.float32
-        given = np.asarray(value)
+        given = np.asarray(_index(factor, value) if isinstance(value, str) else value)
         if given.ndim > 1 or (given.ndim == 1 and len(given) != n):
             raise InputError(f"{name}: shape {given.shape} given; give one value or ({n},)")
-        changed[name] = np.broadcast_to(given, (n,)).astype(kind)
+        changed[name] = np.broadcast_to(given, (n,))
     return checked(changed)
 
 
@@ -150,6 +143,8 @@ def checked(factors: Mapping[str, np.ndarray]) -> Factors:
             raise InputError(f"{factor.name}: shape {values.shape}; all factors must be ({n},)")
         if not ((values >= low) & (values <= high)).all():
             raise InputError(f"{factor.name}: values must lie in [{low:g}, {high:g}]")
+        if factor.values and (values % 1 != 0).any():
+            raise InputError(f"{factor.name}: values must be whole, indices of {factor.values}")
         result[factor.name] = values.astype(np.int64 if factor.values else np.float32)
     return result
 
@@ -159,6 +154,14 @@ def _count(factors: Mapping[str, np.ndarray]) -> int:
         raise InputError("no factors given; start from faces.sample(n)")
     first = np.asarray(next(iter(factors.values())))
     return len(first) if first.ndim else 1
+
+
+def _index(factor: Factor, value: str) -> int:
+    if not factor.values:
+        raise InputError(f"{factor.name} is a number from {factor.low:g} to {factor.high:g}")
+    if value not in factor.values:
+        raise InputError(f"{factor.name}: no value '{value}'; {nearest_name(value, factor.values)}")
+    return factor.values.index(value)
 
 
 def _named(name: str) -> Factor:

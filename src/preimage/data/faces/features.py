@@ -78,7 +78,7 @@ def paint_head(canvas: Canvas, face: Face) -> None:
 def paint_age(canvas: Canvas, face: Face) -> None:
     """Lines on the forehead, beside the eyes, below them, and from the nose to the mouth."""
     line = shadow(face.skin, 1.45)
-    opacity = 0.8 * face.age
+    opacity = 0.9 * face.age
     middle, narrow = face.place(0)
     region = canvas.region(-0.5, -0.42, 0.5, -0.22)
     for y, half_width in ((-0.365, 0.15), (-0.295, 0.19)):
@@ -87,10 +87,10 @@ def paint_age(canvas: Canvas, face: Face) -> None:
         )
         region.fill(curve, line, opacity * 0.75)
     for side in (-1, 1):
-        fold, narrow = face.place(side * 0.36)
+        fold, narrow = face.place(side * 0.41)
         region = canvas.region(side * 0.17 - 0.32, 0.06, side * 0.17 + 0.32, 0.34)
         x, y = region.x - fold, region.y
-        slant = side * 0.055 * np.clip(1 - face.pose * side * 0.5, 0, 1)
+        slant = side * 0.045 * np.clip(1 - face.pose * side * 0.5, 0, 1)
         along = y - 0.22
         region.fill(
             stroke(along, x, 0.075, -0.02 * side, 0.02, tilt=slant, taper=0.5), line, opacity * 0.7
@@ -128,7 +128,7 @@ def paint_eyes(canvas: Canvas, face: Face) -> None:
         region.fill(np.maximum(iris, white), face.iris)
         pupil = ellipse(ball, y, 0.038 * scale, 0.041 * scale)
         region.fill(np.maximum(pupil, white), rgb("#1d1720"))
-        glint = ellipse(ball - 0.022 * scale, y + 0.026 * scale, 0.02, 0.02)
+        glint = ellipse(ball - 0.024 * scale * face.light, y + 0.026 * scale, 0.02, 0.02)
         region.fill(glint, _WHITE, 0.9)
         lash = stroke(x, y + 0.074 * scale, 0.104 * scale * narrow, 0.05 * scale, 0.02, taper=0.3)
         region.fill(lash, _INK, 0.95)
@@ -148,7 +148,7 @@ def paint_brows(canvas: Canvas, face: Face) -> None:
 
 def paint_nose(canvas: Canvas, face: Face) -> None:
     """A soft bridge and tip, the wings drawn below."""
-    scale = 1 + 0.35 * face.nose
+    scale = 1 + 0.45 * face.nose
     tip = face.x + (0.95 * face.width + 0.05) * np.sin(face.yaw)
     region = canvas.region(-0.38, -0.08, 0.38, 0.24)
     x, y = region.x - tip, region.y - 0.13
@@ -164,8 +164,8 @@ def paint_mouth(canvas: Canvas, face: Face) -> None:
     middle, narrow = face.place(0)
     region = canvas.region(-0.48, 0.16, 0.48, 0.46)
     x = region.x - middle
-    half_width = (0.155 + 0.035 * face.smile) * narrow
-    bend = -0.015 - 0.065 * face.smile
+    half_width = (0.155 + 0.04 * face.smile) * narrow
+    bend = -0.015 - 0.072 * face.smile
     y = region.y - MOUTH_Y - 0.035 * face.smile - 0.012
     opening = 0.012 + 0.066 * face.mouth_open
     lips = mix(face.skin * rgb("#dc8a85"), rgb("#c4555a"), 0.3)
@@ -188,7 +188,7 @@ def paint_glasses(canvas: Canvas, face: Face, rows: Rows) -> None:
         region = canvas.region(side * 0.2 - 0.42, -0.19, side * 0.2 + 0.42, 0.21, rows)
         x, y = region.x - middle, region.y - 0.01
         rim = rounded_box(x, y, 0.158 * narrow, 0.14, 0.1)
-        gleam = np.clip(0.5 - 2.2 * (x + y), 0.1, 0.8)
+        gleam = np.clip(0.5 + 2.2 * (face.light * x - y), 0.1, 0.8)
         region.lay(region.coverage(rim) * 0.28 * gleam, _WHITE)
         region.fill(np.abs(rim) - np.float32(0.021), _INK)
         outer = middle + side * 0.158 * narrow
