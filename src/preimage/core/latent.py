@@ -129,7 +129,9 @@ class LatentSpace:
         noise = seeds.normal(n, (chosen.noise_dim(self.size),), seed=seed, first=first)
         return chosen.transport(noise, truncation).reshape(n, *self.shape)
 
-    def draw(self, n: int, generator: torch.Generator, *, prior: str | None = None) -> Tensor:
+    def draw(
+        self, n: int, generator: torch.Generator | None = None, *, prior: str | None = None
+    ) -> Tensor:
         """Latents (n, *shape) from one stream: quicker, for training."""
         chosen = self.chosen(prior)
         noise = torch.randn(n, chosen.noise_dim(self.size), generator=generator)

@@ -34,6 +34,10 @@ class Critic(nn.Module):
             out = out + torch.einsum("bpf,bf->bp", h, self.embedding(labels).to(h.dtype)).float()
         return out
 
+    def maps(self, x: Tensor) -> Tensor:
+        """Images → the backbone's last features as they are, (B, F, h, w) for a patch net."""
+        return self.backbone(x)
+
     def features(self, x: Tensor) -> Tensor:
         """Images → features (B, F), averaged over patches."""
         h = self.backbone(x)

@@ -1,0 +1,108 @@
+"""What a stage of training is: its options, and the contract between a method and the loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from preimage.core import LatentModel
+from preimage.data import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Options every stage has."""
+
+    steps: int = 5000
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)  # of Adam
+    warmup: int = 50  # steps of linear warm-up
+    final: float = 0.02  # share of the learning rate that is left at the end of the cosine
+    clip: float = 0.0  # largest gradient norm; none where 0
+    ema: float = 0.0  # decay of the exponential moving average of weights; none where 0
+    flip: bool = False  # mirror images at random
+
+    def method(self, model: LatentModel, context: Context) -> Method:
+        """The method that carries this stage out."""
+        raise NotImplementedError
+
+    def rate(self, step: int) -> float:
+        """The share of the learning rate at a step: linear warm-up, then a cosine."""
+        warm = min(1.0, (step + 1) / (self.warmup + 1))
+        progress = min(step / max(self.steps, 1), 1.0)
+        return warm * (self.final + (1 - self.final) * (0.5 + 0.5 * math.cos(math.pi * progress)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (B, C, H, W) in [−1, 1] and their labels, if there are any."""
+
+    x: Tensor
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """One loss for one player to descend."""
+
+    player: str
+    loss: Tensor  # ()
+    metrics: Mapping[str, Tensor | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may use besides its model."""
+
+    data: Dataset
+    device: torch.device
+    bfloat16: bool  # whether forward passes run under autocast
+    seed: int
+
+    def autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+
+@dataclass(frozen=True)
+class Player:
+    """Parameters that one optimizer moves, in groups with a factor on the learning rate each."""
+
+    groups: list[tuple[list[nn.Parameter], float]]
+    clip: float = 0.0
+
+
+class Method(Protocol):
+    """How one stage teaches a model."""
+
+    metric: str  # the validation figure that says which checkpoint is best; lower is better
+
+    def players(self) -> dict[str, Player]: ...
+
+    def begin(self) -> tuple[str, ...]:
+        """Before the first step; returns sentences for the person who watches."""
+        ...
+
+    def updates(self, batch: Batch, *, step: int) -> Iterator[Update]:
+        """The step's losses in turn; the loop descends each before it asks for the next."""
+        ...
+
+    def validate(self, model: LatentModel) -> tuple[dict[str, float], tuple[str, ...]]:
+        """Figures on held-out images, the metric among them, and warnings."""
+        ...
+
+    def finish(self, model: LatentModel) -> None:
+        """After the last step, on the best model of the stage."""
+        ...
+
+
+def chunks(indices: object, size: int) -> Iterator[object]:
+    """Consecutive slices of an array."""
+    for first in range(0, len(indices), size):  # type: ignore[arg-type]
+        yield indices[first : first + size]  # type: ignore[index]
