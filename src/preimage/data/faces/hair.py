@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from preimage.data.faces.canvas import Array, Canvas, Region, Rows, bump, ellipse, rounded_box
-from preimage.data.faces.geometry import Face, mix, rgb
+from preimage.data.faces.geometry import Face, mix, rgb, shadow
 
 Painter = Callable[[Canvas, Face, Rows], None]
 
@@ -37,7 +37,15 @@ def _opening(face: Face, region: Region, *, top: float, azimuth: float = 1.1) ->
 def _cap(face: Face, region: Region, skull: Array, opening: Array, end: float) -> None:
     """Short hair on the skull around the opening, which thins out at the sides above y = `end`."""
     fade = np.clip(9 * (end - region.y), 0, 1)
-    region.fill(np.maximum(skull, -opening), _shaded(face, region), fade)
+    _lay_on_head(face, region, np.maximum(skull, -opening), fade)
+
+
+def _lay_on_head(face: Face, region: Region, hair: Array, opacity: Array | float = 1.0) -> None:
+    """Hair over the face, with the soft shadow that it casts on the skin beside it."""
+    near = np.clip(1 - hair / np.float32(0.09), 0, 1)
+    skin = region.coverage(face.outline(*face.head(region.x, region.y)))
+    region.lay(np.float32(0.6) * opacity * np.square(near) * skin, shadow(face.skin, 1.2))
+    region.fill(hair, _shaded(face, region), opacity)
 
 
 def _mane(face: Face, region: Region, *, bottom: float, flare: float = 0.0) -> Array:
@@ -104,7 +112,7 @@ def _bob(canvas: Canvas, face: Face, rows: Rows) -> None:
     middle, _ = face.place(0)
     bangs = 0.05 * np.square((region.x - middle) / 0.3) - 0.27 - region.y
     hair = np.maximum(_mane(face, region, bottom=0.46), -np.maximum(opening, bangs))
-    region.fill(hair, _shaded(face, region))
+    _lay_on_head(face, region, hair)
 
 
 def _long_behind(canvas: Canvas, face: Face, rows: Rows) -> None:
@@ -122,14 +130,14 @@ def _long(canvas: Canvas, face: Face, rows: Rows) -> None:
     )
     below = np.maximum(side - 0.84 * half_width - 0.15 * (region.y - 0.2), 0.2 - region.y)
     hair = np.maximum(_mane(face, region, bottom=1.0, flare=0.1), -np.minimum(parted, below))
-    region.fill(hair, _shaded(face, region))
+    _lay_on_head(face, region, hair)
 
 
 def _bun_behind(canvas: Canvas, face: Face, rows: Rows) -> None:
     region = canvas.region(-0.35, -1, 0.35, -0.45, rows)
     x = region.x + 0.06 * face.pose
-    region.fill(ellipse(x, region.y + 0.72, 0.21, 0.19), _shaded(face, region))
-    region.fill(ellipse(x, region.y + 0.6, 0.14, 0.05), face.hair * 0.62, 0.6)
+    region.fill(ellipse(x, region.y + 0.7, 0.21, 0.19), _shaded(face, region))
+    region.fill(ellipse(x, region.y + 0.59, 0.14, 0.05), face.hair * 0.62, 0.6)
 
 
 def _bun(canvas: Canvas, face: Face, rows: Rows) -> None:
