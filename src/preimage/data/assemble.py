@@ -1,0 +1,88 @@
+"""Images, names and hashes → a Dataset: duplicates found, the split made, everything noted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from preimage.core import ImageSpec
+from preimage.data import split
+from preimage.data.dataset import Dataset
+
+
+@dataclass
+class Raw:
+    """Decoded images with what their source said of them; the split is not made yet."""
+
+    images: np.ndarray  # (N, C, H, W) uint8 or uint16
+    names: list[str]
+    hashes: np.ndarray  # (N,) uint64
+    sides: list[str] | None = None  # "train" or "test" of each, where the source has a split
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    value_range: tuple[float, float] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def assemble(
+    raw: Raw, *, name: str, source: str, remembered: Mapping[int, bool] | None = None
+) -> Dataset:
+    """The data set, its held-out side as the source has it or as `split` makes it."""
+    exact = split.exact_groups(raw.hashes)
+    if raw.sides is not None:
+        held = np.array([side == "test" for side in raw.sides])
+        notes = _shared(exact, held)
+    else:
+        groups, told = split.near_groups(raw.images, exact)
+        held = split.held_out(raw.hashes, groups, remembered=remembered)
+        notes = (
+            []
+            if told
+            else [
+                "Images are too alike to tell near duplicates; only exact ones are kept together."
+            ]
+        )
+    images = raw.images
+    return Dataset(
+        name=name,
+        source=source,
+        spec=ImageSpec(*images.shape[1:]),
+        images=images,
+        names=raw.names,
+        hashes=raw.hashes,
+        train=np.flatnonzero(~held),
+        heldout=np.flatnonzero(held),
+        fingerprint=_fingerprint(raw),
+        labels=raw.labels,
+        classes=raw.classes,
+        attributes=raw.attributes,
+        categories=raw.categories,
+        skipped=raw.skipped,
+        duplicates=split.duplicate_names(exact, raw.names),
+        value_range=raw.value_range,
+        notes=(*raw.notes, *notes),
+    )
+
+
+def _shared(exact: np.ndarray, held: np.ndarray) -> list[str]:
+    """A sentence where a split that came with the data has equal images on both sides."""
+    both = np.intersect1d(exact[held], exact[~held])
+    if not len(both):
+        return []
+    count = int(np.isin(exact[held], both).sum())
+    return [
+        f"The split that came with the data leaks: {count} held-out images are in training too."
+    ]
+
+
+def _fingerprint(raw: Raw) -> str:
+    kind = f"{raw.images.shape} {raw.images.dtype} {raw.value_range}"
+    digest = hashlib.blake2b(kind.encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(raw.hashes))
+    return digest.hexdigest()

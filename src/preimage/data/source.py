@@ -1,0 +1,280 @@
+"""What a source is: a folder, an archive, an array file, a name; and how each is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from preimage.core import InputError
+from preimage.core.errors import nearest_name
+from preimage.data import archives, arrays, digits, folders, hub, named
+from preimage.data.archives import Item, Skipped
+from preimage.data.arrays import Arrays, Part
+from preimage.data.assemble import Raw
+from preimage.data.convert import convert_arrays
+from preimage.data.decoding import Decoded, Known, Progress, Stamp, decode_files
+from preimage.data.options import Options
+
+
+@dataclass
+class Reading:
+    """How a source is to be read."""
+
+    options: Options
+    folder: Path  # where the map is written
+    workers: int | None = None
+    progress: Progress | None = None
+    known: Known | None = None  # what an earlier reading of the same source decoded
+
+
+class Source(Protocol):
+    """Somewhere images come from."""
+
+    @property
+    def name(self) -> str:
+        """A short name for people."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """The same text for the same source, always."""
+        ...
+
+    @property
+    def stamp(self) -> Any:
+        """JSON that changes whenever the content may have changed."""
+        ...
+
+    def read(self, reading: Reading) -> tuple[Raw, Any]:
+        """The images, and a manifest from which `Known` can be made (or None)."""
+        ...
+
+
+def find(source: str | os.PathLike[str], base: Path) -> Source:
+    """The source a person means: a name that is known, else a path.
+
+    Raises InputError where there is neither.
+    """
+    text = os.fspath(source)
+    if text.startswith("hf:"):
+        return hub.HubSource(text)
+    if named_source := _named(text, base):
+        return named_source
+    path = Path(text).expanduser()
+    if path.is_dir():
+        if (inside := arrays.idx_folder(path)) is not None:
+            return ArraySource(path.name, path.resolve(), lambda: inside)
+        return FolderSource(path)
+    if path.is_file():
+        if path.suffix in (".npy", ".npz") or arrays.is_idx(path):
+            return ArraySource(path.stem, path.resolve(), lambda: arrays.read(path))
+        return ArchiveSource(path) if archives.is_archive(path) else FileSource(path)
+    if path.exists():
+        raise InputError(f"{text} is neither a file nor a folder")
+    mend = nearest_name(text, named.DATASETS)
+    raise InputError(f"no file or folder '{text}', nor a data set of that name; {mend}")
+
+
+def _named(text: str, base: Path) -> Source | None:
+    name, _, count = text.partition(":")
+    known = named.DATASETS.get(name)
+    if known is None:
+        return None
+    if count and not (name == "faces" and count.isdecimal() and int(count) > 0):
+        raise InputError(f"'{text}' is not a data set; only faces takes a count, as in faces:20000")
+    if name == "digits":
+        images, labels = digits.arrays()
+        held = Arrays([Part(images, labels)], known.classes)
+        return BuiltIn(name, text, "1", lambda: held)
+    if name == "faces":
+        return BuiltIn(name, text, _faces_version(), lambda: _faces(int(count or known.images)))
+    return ArraySource(
+        name, Path(name), lambda: named.read(known, named.download(known, base)), name
+    )
+
+
+def _faces(n: int) -> Arrays:
+    from preimage.data import faces
+
+    images, attributes = faces.arrays(n)
+    return Arrays([Part(images)], (), attributes)
+
+
+def _faces_version() -> str:
+    """A hash of the code that draws the faces: a better drawing is another data set."""
+    code = sorted(Path(__file__).with_name("faces").glob("*.py"))
+    return hashlib.blake2b(b"".join(file.read_bytes() for file in code), digest_size=8).hexdigest()
+
+
+def _file_stamp(path: Path) -> Stamp:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@dataclass
+class BuiltIn:
+    """A set that the package makes itself."""
+
+    name: str
+    where: str
+    stamp: str
+    make: Callable[[], Arrays]
+
+    def read(self, reading: Reading) -> tuple[Raw, Any]:
+        images = reading.folder / "images.npy"
+        return convert_arrays(
+            self.make(), reading.options, self.name, path=images, progress=reading.progress
+        ), None
+
+
+@dataclass
+class ArraySource:
+    """A file of arrays, a folder of IDX files, or a set that is downloaded as one."""
+
+    name: str
+    path: Path
+    make: Callable[[], Arrays]
+    download: str = ""
+
+    @property
+    def where(self) -> str:
+        return self.download or str(self.path)
+
+    @property
+    def stamp(self) -> Any:
+        if self.download:
+            return "1"
+        if self.path.is_dir():
+            return [(f.name, *_file_stamp(f)) for f in sorted(self.path.iterdir()) if f.is_file()]
+        return _file_stamp(self.path)
+
+    def read(self, reading: Reading) -> tuple[Raw, Any]:
+        images = reading.folder / "images.npy"
+        return convert_arrays(
+            self.make(), reading.options, self.where, path=images, progress=reading.progress
+        ), None
+
+
+@dataclass
+class FolderSource:
+    """A folder of image files, any depth."""
+
+    path: Path
+    _listing: tuple[list[Item], list[Stamp], Skipped] | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name or "data"
+
+    @property
+    def where(self) -> str:
+        return str(self.path.resolve())
+
+    @property
+    def listing(self) -> tuple[list[Item], list[Stamp], Skipped]:
+        if self._listing is None:
+            self._listing = folders.scan(self.path)
+        return self._listing
+
+    @property
+    def stamp(self) -> Any:
+        items, stamps, _ = self.listing
+        return [(item.name, *stamp) for item, stamp in zip(items, stamps, strict=True)]
+
+    def read(self, reading: Reading) -> tuple[Raw, Any]:
+        return read_files(self.where, *self.listing, reading)
+
+
+@dataclass
+class FileSource:
+    """One image file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def where(self) -> str:
+        return str(self.path.resolve())
+
+    @property
+    def stamp(self) -> Any:
+        return _file_stamp(self.path)
+
+    def read(self, reading: Reading) -> tuple[Raw, Any]:
+        items = [Item(self.path.name, str(self.path))]
+        return read_files(self.where, items, [_file_stamp(self.path)], [], reading)
+
+
+@dataclass
+class ArchiveSource:
+    """A zip or tar of a folder of images."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name.split(".")[0]
+
+    @property
+    def where(self) -> str:
+        return str(self.path.resolve())
+
+    @property
+    def stamp(self) -> Any:
+        return _file_stamp(self.path)
+
+    def read(self, reading: Reading) -> tuple[Raw, Any]:
+        with archives.removed_after(reading.folder / "members.bin") as members:
+            items, skipped = archives.unpack(self.path, members)
+            items.sort(key=lambda item: item.name)
+            stamps = [(item.length, 0) for item in items]
+            raw, _ = read_files(self.where, items, stamps, skipped, reading)
+        return raw, None
+
+
+def read_files(
+    where: str, items: list[Item], stamps: list[Stamp], skipped: Skipped, reading: Reading
+) -> tuple[Raw, Any]:
+    """Decode files, and read classes and sides from the folders they lie in."""
+    if (split := reading.options.split) is not None:
+        kept = [i for i, item in enumerate(items) if folders.side(item.name) == split]
+        if not kept:
+            raise InputError(f"{where} has no folder '{split}', so split='{split}' is not possible")
+        items, stamps = [items[i] for i in kept], [stamps[i] for i in kept]
+    try:
+        decoded = decode_files(
+            items,
+            stamps,
+            reading.options,
+            reading.folder,
+            skipped=skipped,
+            workers=reading.workers,
+            progress=reading.progress,
+            known=reading.known,
+        )
+    except InputError as error:
+        raise InputError(f"{where} {error}") from None
+    raw = decoded.raw
+    found = folders.structure(raw.names)
+    raw.sides, raw.labels, raw.classes = found.sides, found.labels, found.classes
+    raw.notes += found.notes
+    return raw, _manifest(decoded, stamps)
+
+
+def _manifest(decoded: Decoded, stamps: list[Stamp]) -> Any:
+    from dataclasses import asdict
+
+    rows = [
+        [name, *stamps[item], asdict(header)]
+        for name, item, header in zip(
+            decoded.raw.names, decoded.items, decoded.headers, strict=True
+        )
+    ]
+    return {"target": asdict(decoded.target), "rows": rows}

@@ -1,0 +1,138 @@
+"""A held-out split that never leaks and does not move as files are added.
+
+Which side an image falls on depends on its own content, through a hash, and not on its place in a
+list. Images of one group, exact and near duplicates, fall on the side of the group's smallest
+hash. Two demands pull the other way: a small set still needs enough images to measure a loss on,
+and a near duplicate added later may bring a smaller hash into its group. So the sides already
+given to a source are remembered (`remembered` below) and kept; new images join their group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+from PIL import Image
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+SHARE = 0.1  # of the images are held out
+LEAST = 32  # images are held out at least, but never more than half
+SIDE = 16  # pixels of the thumbnails in which near duplicates are looked for
+CORRELATION = 0.995  # of two thumbnails, at which the images count as near duplicates
+CONTRAST = 2.0  # grey levels (standard deviation) below which a thumbnail says nothing
+
+
+def held_out(
+    hashes: np.ndarray,  # (N,) uint64
+    groups: np.ndarray,  # (N,) int: images with equal numbers stay together
+    *,
+    remembered: Mapping[int, bool] | None = None,  # hash → whether it was held out before
+) -> np.ndarray:
+    """Which images are held out: (N,) bool."""
+    n = len(hashes)
+    groups = np.unique(groups, return_inverse=True)[1].reshape(n)
+    count = int(groups.max(initial=-1)) + 1
+    sizes = np.bincount(groups, minlength=count)
+    keys = np.full(count, np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(keys, groups, hashes)
+    u = _mix(keys) / 2.0**64  # uniform on [0, 1), one number a group
+
+    held = np.zeros(count, bool)
+    settled = np.zeros(count, bool)
+    if remembered:
+        # A group with both sides in it goes to training: what was trained on is never held out.
+        held[:] = True
+        for group, value in zip(groups.tolist(), hashes.tolist(), strict=True):
+            if value in remembered:
+                settled[group] = True
+                held[group] &= remembered[value]
+        held &= settled
+
+    total = int(sizes[held].sum())
+    for group in np.argsort(u, kind="stable").tolist():
+        if u[group] >= SHARE and total >= min(LEAST, n // 2):
+            break
+        if not settled[group] and total + sizes[group] <= n // 2:
+            held[group] = True
+            total += int(sizes[group])
+    return held[groups]
+
+
+def exact_groups(hashes: np.ndarray) -> np.ndarray:
+    """(N,) hashes → (N,) group numbers: images of equal content share one."""
+    return np.unique(hashes, return_inverse=True)[1].reshape(len(hashes))
+
+
+def near_groups(images: np.ndarray, exact: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Groups of images (N, C, H, W) that look alike, joined to the groups of exact duplicates.
+
+    Two images are near duplicates where their grey thumbnails correlate at 0.995 or more: that
+    forgives another resolution, compression or brightness. Returns the group numbers (N,) and
+    whether near duplicates could be told apart at all: in a set where nearly everything looks
+    like everything (frames of one still scene) they cannot, and only exact duplicates are joined.
+    """
+    first = np.unique(exact, return_index=True)[1]  # one image of each exact group
+    z, telling = thumbnails(images, first)
+    points, rows = z[telling], first[telling]
+    if len(points) < 2:
+        return exact, True
+    # ‖a − b‖² = 2 · SIDE² · (1 − ρ) for standardised thumbnails
+    radius = SIDE * np.sqrt(2 * (1 - CORRELATION))
+    # An orthonormal projection never lengthens a distance: candidates miss no true pair.
+    tree = cKDTree(points @ _low_frequencies())
+    if tree.count_neighbors(tree, radius) > 200 * len(points):
+        return exact, False
+    pairs = tree.query_pairs(radius, output_type="ndarray")
+    close = [
+        block[((points[block[:, 0]] - points[block[:, 1]]) ** 2).sum(1) <= radius**2]
+        for block in np.array_split(pairs, len(pairs) // 65536 + 1)
+    ]
+    near = rows[np.concatenate(close)]
+    edges = coo_matrix(
+        (np.ones(len(near), bool), (exact[near[:, 0]], exact[near[:, 1]])), (2 * [exact.max() + 1])
+    )
+    joined = connected_components(edges, directed=False)[1][exact]
+    if np.bincount(joined).max() > max(32, len(exact) // 4):
+        return exact, False
+    return joined, True
+
+
+def thumbnails(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised grey thumbnails (n, SIDE²), and which have enough contrast to compare (n,)."""
+    scale = 255 / np.iinfo(images.dtype).max
+    out = np.empty((len(rows), SIDE * SIDE), np.float32)
+    for place, row in enumerate(rows):
+        grey = Image.fromarray(images[row].mean(0, dtype=np.float32))
+        small = grey.resize((SIDE, SIDE), Image.Resampling.BOX)
+        out[place] = np.asarray(small).reshape(-1) * scale
+    out -= out.mean(1, keepdims=True)
+    deviation = out.std(1, keepdims=True)
+    return out / np.maximum(deviation, 1e-6), deviation[:, 0] >= CONTRAST
+
+
+def duplicate_names(exact: np.ndarray, names: list[str]) -> list[tuple[str, ...]]:
+    """The names in every exact group of two or more, in order of the first."""
+    order = np.argsort(exact, kind="stable")
+    ends = np.flatnonzero(np.diff(exact[order], append=-1, prepend=-1))
+    found = [order[a:b] for a, b in pairwise(ends) if b - a > 1]
+    return [tuple(names[i] for i in group) for group in sorted(found, key=lambda g: g[0])]
+
+
+def _low_frequencies() -> np.ndarray:
+    """The lowest 8 two-dimensional cosines but the constant: orthonormal (SIDE², 8)."""
+    k, x = np.arange(4)[:, None], np.arange(SIDE)
+    c = np.cos(np.pi * k * (x + 0.5) / SIDE)
+    c /= np.linalg.norm(c, axis=1, keepdims=True)
+    order = sorted(((i, j) for i in range(4) for j in range(4)), key=lambda p: (sum(p), p))
+    return np.stack([np.outer(c[i], c[j]).reshape(-1) for i, j in order[1:9]], 1).astype(np.float32)
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """The finaliser of SplitMix64 (Steele, Lea & Flood 2014): uint64 → uint64, a bijection."""
+    x = (x + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
