@@ -76,41 +76,45 @@ def paint_head(canvas: Canvas, face: Face) -> None:
 
 
 def paint_age(canvas: Canvas, face: Face) -> None:
-    """Lines on the forehead, beside the eyes, below them, and from the nose to the mouth."""
-    line = shadow(face.skin, 1.45)
-    opacity = 0.9 * face.age
+    """Lines on the forehead, from the nose to the mouth, below the eyes and beside them."""
+    line, opacity = shadow(face.skin, 1.45), 0.9 * face.age
+    _paint_forehead_lines(canvas, face, line, 0.75 * opacity)
+    for side in (-1, 1):
+        _paint_fold(canvas, face, side, line, 0.7 * opacity)
+        _paint_eye_lines(canvas, face, side, line, opacity)
+
+
+def _paint_forehead_lines(canvas: Canvas, face: Face, line: Array, opacity: Array) -> None:
     middle, narrow = face.place(0)
     region = canvas.region(-0.5, -0.42, 0.5, -0.22)
+    x = region.x - middle
     for y, half_width in ((-0.365, 0.15), (-0.295, 0.19)):
-        curve = stroke(
-            region.x - middle, region.y - y, half_width * narrow, 0.025, 0.017, taper=0.5
-        )
-        region.fill(curve, line, opacity * 0.75)
-    for side in (-1, 1):
-        fold, narrow = face.place(side * 0.41)
-        region = canvas.region(side * 0.17 - 0.32, 0.06, side * 0.17 + 0.32, 0.34)
-        x, y = region.x - fold, region.y
-        slant = side * 0.045 * np.clip(1 - face.pose * side * 0.5, 0, 1)
-        along = y - 0.22
-        region.fill(
-            stroke(along, x, 0.075, -0.02 * side, 0.02, tilt=slant, taper=0.5), line, opacity * 0.7
-        )
-        eye, narrow = face.place(side * EYE)
-        region = canvas.region(side * 0.19 - 0.32, 0.04, side * 0.19 + 0.32, 0.18)
-        bag = stroke(region.x - eye, region.y - 0.135, 0.085 * narrow, -0.03, 0.016, taper=0.6)
-        region.fill(bag, line, opacity * 0.7)
-        corner, narrow = face.place(side * 0.8)
-        region = canvas.region(side * 0.33 - 0.25, -0.1, side * 0.33 + 0.25, 0.12)
-        for y, tilt in ((-0.02, -0.018), (0.035, 0.018)):
-            foot = stroke(
-                region.x - corner,
-                region.y - EYE_Y - y,
-                0.03 * np.maximum(narrow, 0.3),
-                0.0,
-                0.014,
-                tilt=side * tilt,
-            )
-            region.fill(foot, line, opacity * 0.55)
+        wave = stroke(x, region.y - y, half_width * narrow, 0.025, 0.017, taper=0.5)
+        region.fill(wave, line, opacity)
+
+
+def _paint_fold(canvas: Canvas, face: Face, side: int, line: Array, opacity: Array) -> None:
+    """The fold from a wing of the nose to the corner of the mouth, drawn along y."""
+    middle, _ = face.place(side * 0.41)
+    region = canvas.region(side * 0.17 - 0.32, 0.06, side * 0.17 + 0.32, 0.34)
+    slant = side * 0.045 * np.clip(1 - 0.5 * side * face.pose, 0, 1)
+    x, y = region.x - middle, region.y - 0.22
+    fold = stroke(y, x, 0.075, -0.02 * side, 0.02, tilt=slant, taper=0.5)
+    region.fill(fold, line, opacity)
+
+
+def _paint_eye_lines(canvas: Canvas, face: Face, side: int, line: Array, opacity: Array) -> None:
+    """A bag below the eye, and two crow's feet."""
+    middle, narrow = face.place(side * EYE)
+    region = canvas.region(side * 0.19 - 0.32, 0.04, side * 0.19 + 0.32, 0.18)
+    bag = stroke(region.x - middle, region.y - 0.135, 0.085 * narrow, -0.03, 0.016, taper=0.6)
+    region.fill(bag, line, 0.7 * opacity)
+    corner, narrow = face.place(side * 0.8)
+    region = canvas.region(side * 0.33 - 0.25, -0.1, side * 0.33 + 0.25, 0.12)
+    x, half_width = region.x - corner, 0.03 * np.maximum(narrow, 0.3)
+    for y, tilt in ((-0.02, -0.018), (0.035, 0.018)):
+        foot = stroke(x, region.y - EYE_Y - y, half_width, 0.0, 0.014, tilt=side * tilt)
+        region.fill(foot, line, 0.55 * opacity)
 
 
 def paint_eyes(canvas: Canvas, face: Face) -> None:

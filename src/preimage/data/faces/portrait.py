@@ -16,7 +16,7 @@ from preimage.data.faces.geometry import face
 if TYPE_CHECKING:
     from preimage.data.dataset import Dataset
 
-_BATCH = 64  # faces painted together; their pixels stay in the processor's cache
+_PIXELS = 64 * 64**2  # painted together, so that they stay in the processor's cache
 
 
 def render(factors: Mapping[str, np.ndarray], size: int = 64) -> np.ndarray:
@@ -30,9 +30,10 @@ def render(factors: Mapping[str, np.ndarray], size: int = 64) -> np.ndarray:
     factors = checked(factors)
     n = len(factors["pose"])
     images = np.empty((n, 3, size, size), np.uint8)
-    for first in range(0, n, _BATCH):
-        batch = {name: values[first : first + _BATCH] for name, values in factors.items()}
-        images[first : first + _BATCH] = _paint(batch, size)
+    step = max(1, _PIXELS // size**2)
+    for first in range(0, n, step):
+        batch = {name: values[first : first + step] for name, values in factors.items()}
+        images[first : first + step] = _paint(batch, size)
     return images
 
 
