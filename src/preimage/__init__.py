@@ -1,3 +1,106 @@
-"""Preimage learns the latent space of your images, and finds the point in it behind any image."""
+"""Preimage learns the latent space of your images, and finds the point in it behind any image.
+
+    import preimage as pi
+
+    run = pi.train("photos/", out="runs/photos")
+    model = pi.load("runs/photos")
+    x = pi.images("me.jpg", model.data)
+
+Names are imported when they are first used, so that `import preimage` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from preimage.api import (
+        Reconstruction,
+        Run,
+        Training,
+        dataset,
+        images,
+        load,
+        reconstruct,
+        resume,
+        train,
+        training,
+        wrap,
+    )
+    from preimage.core import (
+        DataSpec,
+        Gaussian,
+        GaussianMixture,
+        ImageSpec,
+        InputError,
+        LatentModel,
+        LatentSpace,
+        Step,
+        Unsupported,
+    )
+
+_API = (
+    "Reconstruction",
+    "Run",
+    "Training",
+    "dataset",
+    "images",
+    "load",
+    "reconstruct",
+    "resume",
+    "train",
+    "training",
+    "wrap",
+)
+_CORE = (
+    "DataSpec",
+    "Gaussian",
+    "GaussianMixture",
+    "ImageSpec",
+    "InputError",
+    "LatentModel",
+    "LatentSpace",
+    "Step",
+    "Unsupported",
+)
+
+_ROOM = {**dict.fromkeys(_API, "preimage.api"), **dict.fromkeys(_CORE, "preimage.core")}
+
+__all__ = [
+    "DataSpec",
+    "Gaussian",
+    "GaussianMixture",
+    "ImageSpec",
+    "InputError",
+    "LatentModel",
+    "LatentSpace",
+    "Reconstruction",
+    "Run",
+    "Step",
+    "Training",
+    "Unsupported",
+    "dataset",
+    "images",
+    "load",
+    "reconstruct",
+    "resume",
+    "train",
+    "training",
+    "wrap",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # `training` and others name both a function of the api and a room below; the function wins.
+    if name in _ROOM:
+        value = getattr(importlib.import_module(_ROOM[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'preimage' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

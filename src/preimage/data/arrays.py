@@ -37,6 +37,7 @@ class Arrays:
     parts: list[Part]
     classes: tuple[str, ...] = ()
     attributes: dict[str, np.ndarray] = field(default_factory=dict)  # name → (N,) over all parts
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of coded attributes
 
 
 def read(path: Path) -> Arrays:

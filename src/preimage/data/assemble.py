@@ -84,5 +84,5 @@ def _shared(exact: np.ndarray, held: np.ndarray) -> list[str]:
 def _fingerprint(raw: Raw) -> str:
     kind = f"{raw.images.shape} {raw.images.dtype} {raw.value_range}"
     digest = hashlib.blake2b(kind.encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(raw.hashes))
+    digest.update(raw.hashes.tobytes())
     return digest.hexdigest()

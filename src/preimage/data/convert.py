@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from preimage.core import InputError, Step
-from preimage.data.arrays import Arrays, Part, channels_first, natural_range
+from preimage.data.arrays import Arrays, channels_first, natural_range
 from preimage.data.assemble import Raw
 from preimage.data.cache import new_map
 from preimage.data.decode import Target, content_hash, render
-from preimage.data.options import Options, choose_size
+from preimage.data.options import Options, choose_size, range_note
 
 Progress = Callable[[Step], None]
 _BLOCK = 512  # images converted at a time
@@ -22,7 +22,7 @@ _BLOCK = 512  # images converted at a time
 def convert_arrays(
     arrays: Arrays,
     options: Options,
-    where: str,
+    where: str,  # the source, for messages
     *,
     path: Path | None = None,
     progress: Progress | None = None,
@@ -31,27 +31,19 @@ def convert_arrays(
 
     Raises InputError where labels do not match, sizes are unusable, or nothing is there.
     """
-    parts = [part for part in arrays.parts if options.split in (None, part.side or options.split)]
+    parts = arrays.parts
+    if options.split is not None:
+        parts = [part for part in parts if part.side == options.split]
+        if not parts:
+            raise InputError(f"{where} comes without a split, so split={options.split} is not there")
     images = [channels_first(part.images, where) for part in parts]
     counts = [len(x) for x in images]
-    for part, count in zip(parts, counts, strict=True):
-        if part.labels is not None and np.shape(part.labels)[:1] != (count,):
-            raise InputError(f"{where}: {len(part.labels)} labels do not match {count} images")
-    span = natural_range(images)
-    notes = []
-    if span is not None or options.range is not None:
-        span = options.range or span
-    size = options.size
-    if size is None:
-        sizes = [(x.shape[3], x.shape[2]) for x in images]
-        size, note = choose_size(sizes)
-        notes += [note] if note else []
-    grey = all(_is_grey(x) for x in images) if options.channels is None else False
-    channels = options.channels or (1 if grey else 3)
-    target = options.target(size, channels, span)
+    labels, classes = _labels([part.labels for part in parts], counts, arrays.classes, where)
+    target, notes = _target(images, options)
+
     shape = (sum(counts), *target.shape)
     out = np.empty(shape, target.dtype) if path is None else new_map(path, shape, target.dtype)
-    hashes = np.empty(shape[0], np.uint64)
+    hashes = np.empty(len(out), np.uint64)
     row = 0
     for x in images:
         for first in range(0, len(x), _BLOCK):
@@ -61,91 +53,97 @@ def convert_arrays(
             hashes[rows] = [content_hash(image) for image in block]
             row += len(block)
             if progress is not None:
-                progress(Step(row, shape[0], stage="convert"))
-    labels, classes = _joined_labels(parts, arrays.classes, where)
-    split = len(parts) > 1 and all(part.side for part in parts)
+                progress(Step(row, len(out), stage="convert"))
+
+    sides = [part.side for part, count in zip(parts, counts, strict=True) for _ in range(count)]
+    places = [place for count in counts for place in range(count)]
+    named = zip(sides, places, strict=True)
     return Raw(
         images=out,
-        names=[
-            f"{p.side or 'image'}-{i}" for p, n in zip(parts, counts, strict=True) for i in range(n)
-        ],
+        names=[f"{side or 'image'}-{place}" for side, place in named],
         hashes=hashes,
-        sides=[p.side for p, n in zip(parts, counts, strict=True) for _ in range(n)]
-        if split
-        else None,
+        sides=sides if set(sides) == {"train", "test"} else None,
         labels=labels,
         classes=classes,
         attributes=dict(arrays.attributes),
-        value_range=span,
+        categories=dict(arrays.categories),
+        value_range=target.range,
         notes=notes,
     )
 
 
+def _target(images: list[np.ndarray], options: Options) -> tuple[Target, list[str]]:
+    """What these arrays are to be made into, and sentences on what was chosen."""
+    notes = []
+    size = options.size
+    if size is None:
+        size, note = choose_size([(x.shape[3], x.shape[2]) for x in images])
+        notes += [note] if note else []
+    span = options.range or natural_range(images)
+    if span is not None and span not in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
+        notes.append(range_note(span))
+    white_or_black = len(set(options.background)) == 1
+    grey = all(_is_grey(x) and (x.shape[1] in (1, 3) or white_or_black) for x in images)
+    return options.target(size, options.channels or (1 if grey else 3), span), notes
+
+
 def _is_grey(images: np.ndarray) -> bool:
-    channels = images.shape[1]
-    if channels < 3:
-        return True
     blocks = (images[i : i + _BLOCK] for i in range(0, len(images), _BLOCK))
-    return all(bool((block[:, :1] == block[:, 1:3]).all()) for block in blocks)
+    colours = images.shape[1] - 1 + images.shape[1] % 2  # without the alpha channel
+    return colours == 1 or all(bool((b[:, :1] == b[:, 1:colours]).all()) for b in blocks)
 
 
 def _converted(block: np.ndarray, target: Target) -> np.ndarray:
     """Images (B, C, H, W) of any number type → (B, *target.shape) in the target's."""
-    if block.dtype == np.bool_:
+    if block.dtype == np.bool_ and target.range is None:
         block = block.astype(np.uint8) * 255
-    plain = block.shape[1:] == target.shape and target.range is None
-    if plain and block.shape[1] in (1, 3):
-        return block.astype(np.uint8)
-    alpha = block.shape[1] in (2, 4)
-    if target.range is None:
-        block = block.astype(np.uint8)
-        modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-        flat = []
-        for image in block:
-            last = np.ascontiguousarray(image.transpose(1, 2, 0))
-            flat.append(
-                _over(last, modes[len(image)], target.background) if alpha else _picture(last)
-            )
-        return np.stack([render(image, target) for image in flat])
-    planes = block.astype(np.float32)
-    if alpha:
-        low, high = target.range
-        a = (planes[:, -1:] - low) / (high - low)
-        paper = np.float32(target.background).reshape(1, 3, 1, 1) / 255 * (high - low) + low
-        planes = planes[:, :-1] * a + (paper.mean() if planes.shape[1] == 2 else paper) * (1 - a)
-    return np.stack([render(image, target) for image in planes])
+    if block.shape[1] in (2, 4):
+        low, high = target.range or (0.0, 255.0)
+        block = _over_background(block, low, high, target.background)
+    if target.range is not None:
+        return np.stack([render(image, target) for image in block.astype(np.float32)])
+    block = np.rint(block).astype(np.uint8)
+    if block.shape[1:] == target.shape:
+        return block
+    last = np.ascontiguousarray(block.transpose(0, 2, 3, 1))
+    pictures = (Image.fromarray(x[:, :, 0] if x.shape[2] == 1 else x) for x in last)
+    return np.stack([render(picture, target) for picture in pictures])
 
 
-def _picture(last: np.ndarray) -> Image.Image:
-    return Image.fromarray(last[:, :, 0] if last.shape[2] == 1 else last)
+def _over_background(
+    block: np.ndarray, low: float, high: float, background: tuple[int, int, int]
+) -> np.ndarray:
+    """Composite images with alpha as their last channel (B, 2 or 4, H, W) over a colour."""
+    values = block.astype(np.float32)
+    alpha = (values[:, -1:] - low) / (high - low)
+    paper = np.array(background, np.float32).reshape(1, 3, 1, 1) / 255 * (high - low) + low
+    if len(set(background)) == 1:
+        paper = paper[:, :1]
+    return values[:, :-1] * alpha + paper * (1 - alpha)
 
 
-def _over(last: np.ndarray, mode: str, background: tuple[int, int, int]) -> Image.Image:
-    image = Image.frombytes(mode, (last.shape[1], last.shape[0]), last.tobytes()).convert("RGBA")
-    sheet = Image.new("RGBA", image.size, (*background, 255))
-    sheet.alpha_composite(image)
-    return sheet.convert("RGB")
-
-
-def _joined_labels(
-    parts: Sequence[Part], classes: tuple[str, ...], where: str
+def _labels(
+    given: list[np.ndarray | None], counts: list[int], classes: tuple[str, ...], where: str
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if any(part.labels is None for part in parts):
+    """Class indices of all images and the names of the classes; None where a part has no labels."""
+    known = [np.asarray(labels) for labels in given if labels is not None]
+    if len(known) < len(given):
         return None, ()
-    values = np.concatenate(
-        [np.asarray(part.labels).reshape(len(part.labels), -1) for part in parts]
-    )
-    if values.shape[1] != 1:
-        return None, ()
-    values = values[:, 0]
-    if values.dtype.kind not in "biufUS" or (values.dtype.kind == "f" and (values % 1 != 0).any()):
+    for labels, count in zip(known, counts, strict=True):
+        if labels.shape not in ((count,), (count, 1)):
+            shape = "×".join(map(str, labels.shape))
+            raise InputError(f"{where}: labels ({shape}) do not match {count} images")
+    values = np.concatenate([labels.reshape(-1) for labels in known])
+    if values.dtype.kind == "f" and not (values % 1).any():
+        values = values.astype(np.int64)
+    if values.dtype.kind not in "biuUS":
         raise InputError(f"{where}: labels must be whole numbers or names, not {values.dtype}")
-    values = values.astype(np.int64) if values.dtype.kind in "biuf" else values.astype(str)
-    if classes and values.dtype.kind == "i":
-        if values.min() < 0 or values.max() >= len(classes):
-            raise InputError(
-                f"{where}: labels {values.min()} … {values.max()} for {len(classes)} classes"
-            )
-        return values, tuple(classes)
+    if classes and values.dtype.kind in "biu":
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high >= len(classes):
+            raise InputError(f"{where}: labels {low} … {high} do not fit {len(classes)} classes")
+        return values.astype(np.int64), tuple(classes)
+    if values.dtype.kind == "S":
+        values = values.astype(str)
     unique, codes = np.unique(values, return_inverse=True)
     return codes.reshape(-1).astype(np.int64), tuple(str(value) for value in unique)

@@ -11,6 +11,7 @@ import hashlib
 import io
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -18,6 +19,7 @@ from PIL import Image, ImageOps
 MAX_PIXELS = 64_000_000  # more than that is refused from the header, before anything is decoded
 FITS = ("crop", "pad", "stretch")
 DRAFT = 512  # JPEGs are decoded no larger than needed for this many pixels on the short side
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow's mode L
 # Formats that run another program, or are only the stub of one.
 UNSAFE = {"EPS", "WMF", "PDF", "BUFR", "GRIB", "HDF5"}
 
@@ -36,6 +38,12 @@ class Target:
     fit: str = "crop"
     background: tuple[int, int, int] = (255, 255, 255)  # below transparency, and around padding
     range: tuple[float, float] | None = None  # of 16-bit and float images; set: the map is uint16
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> Target:
+        """The target that `dataclasses.asdict` was written from; JSON has no tuples."""
+        tuples = {k: tuple(v) for k, v in value.items() if isinstance(v, list)}
+        return Target(**{**value, **tuples})
 
     @property
     def dtype(self) -> np.dtype:
@@ -116,7 +124,7 @@ def flatten(image: Image.Image, background: tuple[int, int, int] = (255, 255, 25
 def content_hash(pixels: np.ndarray) -> int:
     """64 bits of the pixels and their shape: equal for equal images, whatever the file format."""
     digest = hashlib.blake2b(repr((pixels.shape, pixels.dtype.str)).encode(), digest_size=8)
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return int.from_bytes(digest.digest(), "little")
 
 
@@ -137,14 +145,16 @@ def render(image: Image.Image | np.ndarray, target: Target) -> np.ndarray:
     deep = isinstance(image, np.ndarray) or image.mode == "F"
     low, high = target.range if deep and target.range is not None else (0.0, 255.0)
     unit = []
-    for plane, paper in zip(planes, target.background, strict=False):
+    papers = target.background if len(planes) == 3 else (_grey(target.background),)
+    for plane, paper in zip(planes, papers, strict=True):
         values = np.nan_to_num(np.asarray(plane, np.float32), nan=low, posinf=high, neginf=low)
         scaled = np.clip((values - low) / max(high - low, 1e-30), 0, 1)
         unit.append(np.asarray(_fit(Image.fromarray(scaled), target, paper / 255)))
     stacked = np.clip(np.stack(unit), 0, 1)  # the filter may overshoot at edges
-    if len(stacked) != target.channels:
-        luma = np.tensordot(np.float32([0.299, 0.587, 0.114]), stacked, 1)[None]
-        stacked = luma if target.channels == 1 else stacked.repeat(target.channels, 0)
+    if len(stacked) < target.channels:
+        stacked = stacked.repeat(target.channels, 0)
+    elif len(stacked) > target.channels:
+        stacked = np.tensordot(LUMA, stacked, 1)[None]
     return np.rint(stacked * np.iinfo(target.dtype).max).astype(target.dtype)
 
 
@@ -161,11 +171,15 @@ def _fit(image: Image.Image, target: Target, paper: float | tuple[int, int, int]
     scale = min(target.width / image.width, target.height / image.height)
     inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     if image.mode == "L" and isinstance(paper, tuple):
-        paper = Image.new("RGB", (1, 1), paper).convert("L").getpixel((0, 0))  # type: ignore[assignment]
+        paper = round(_grey(paper))
     sheet = Image.new(image.mode, size, paper)
     corner = ((target.width - inner[0]) // 2, (target.height - inner[1]) // 2)
     sheet.paste(image.resize(inner, lanczos), corner)
     return sheet
+
+
+def _grey(colour: tuple[int, int, int]) -> float:
+    return float(np.dot(LUMA, colour))
 
 
 def reason(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from preimage.data.dataset import Dataset
 from preimage.data.decode import MAX_PIXELS, Header, Target, flatten, open_image, reason, render
 from preimage.data.decoding import Known, Progress
 from preimage.data.options import Colour, Options, Size, checked
-from preimage.data.source import FileSource, Reading, Source, find
+from preimage.data.source import BuiltIn, FileSource, Reading, Source, find
 
 PathLike = str | os.PathLike[str]
 
@@ -98,6 +98,9 @@ def _cached(
 def _read_or_make(
     source: Source, options: Options, base: Path, workers: int | None, progress: Progress | None
 ) -> Dataset:
+    if isinstance(source, BuiltIn) and source.small:
+        raw = convert_arrays(source.make(options), options, source.name)
+        return assemble(raw, name=source.name, source=source.where)
     owner = store.digest([source.where, asdict(options)], 6)
     final = store.entry_path(
         base, source.name, f"{owner}-{store.digest([store.FORMAT, source.stamp], 6)}"
@@ -131,12 +134,11 @@ def _known(folder: Path) -> Known | None:
     old = entry.read(folder)
     if old is None or manifest is None:
         return None
-    target = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["target"].items()}
     rows = {
         name: (row, (size, time), int(old.hashes[row]), Header(**header))
         for row, (name, size, time, header) in enumerate(manifest["rows"])
     }
-    return Known(old.images, Target(**target), rows)
+    return Known(old.images, Target.from_json(manifest["target"]), rows)
 
 
 def _apply_labels(dataset: Dataset, path: Path) -> None:
@@ -154,6 +156,7 @@ def from_arrays(
     *,
     classes: Sequence[str] = (),
     attributes: Mapping[str, np.ndarray] | None = None,  # name → (N,)
+    categories: Mapping[str, tuple[str, ...]] | None = None,  # what an attribute's codes mean
     name: str = "arrays",
     size: Size | None = None,
     channels: int | None = None,
@@ -173,7 +176,8 @@ def from_arrays(
                 f"attribute '{key}': {len(value)} values do not match {len(images)} images"
             )
     part = Part(np.asarray(images), None if labels is None else np.asarray(labels))
-    raw = convert_arrays(Arrays([part], tuple(classes), values), options, name)
+    arrays = Arrays([part], tuple(classes), values, dict(categories or {}))
+    raw = convert_arrays(arrays, options, name)
     return assemble(raw, name=name, source=name)
 
 
@@ -213,8 +217,8 @@ def images(
         if not isinstance(found, FileSource):
             dataset = _cached(found, options, store.root(cache))
             return dataset.batch(np.arange(len(dataset)))
-    several = isinstance(source, Sequence) and not isinstance(source, str)
-    flat = [_flat(item, options) for item in (source if several else [source])]
+    single = isinstance(source, (str, os.PathLike, Image.Image))
+    flat = [_flat(item, options) for item in ([source] if single else source)]
     if not flat:
         raise InputError("no images were given")
     deep = [np.asarray(image) for image in flat if image.mode == "F"]

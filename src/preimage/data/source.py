@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from preimage.core import InputError
 from preimage.core.errors import nearest_name
@@ -80,34 +82,56 @@ def find(source: str | os.PathLike[str], base: Path) -> Source:
 
 
 def _named(text: str, base: Path) -> Source | None:
-    name, _, count = text.partition(":")
+    name, _, details = text.partition(":")
     known = named.DATASETS.get(name)
     if known is None:
         return None
-    if count and not (name == "faces" and count.isdecimal() and int(count) > 0):
-        raise InputError(f"'{text}' is not a data set; only faces takes a count, as in faces:20000")
+    if details and name != "faces":
+        raise InputError(f"'{text}' is no data set; only faces takes more, as in faces:20000")
     if name == "digits":
-        images, labels = digits.arrays()
-        held = Arrays([Part(images, labels)], known.classes)
-        return BuiltIn(name, text, "1", lambda: held)
+        return BuiltIn(name, text, "1", lambda _: _digits(known.classes), small=True)
     if name == "faces":
-        return BuiltIn(name, text, _faces_version(), lambda: _faces(int(count or known.images)))
+        return _faces(text, known.images)
     return ArraySource(
         name, Path(name), lambda: named.read(known, named.download(known, base)), name
     )
 
 
-def _faces(n: int) -> Arrays:
-    from preimage.data import faces
+def _digits(classes: tuple[str, ...]) -> Arrays:
+    images, labels = digits.arrays()
+    return Arrays([Part(images, labels)], classes)
 
-    images, attributes = faces.arrays(n)
-    return Arrays([Part(images)], (), attributes)
+
+def _faces(text: str, usual: int) -> Source:
+    """`faces`, `faces:20000`, `faces:correlated`, `faces:20000:correlated`."""
+    details = text.split(":")[1:]
+    correlated = "correlated" in details
+    counts = [part for part in details if part != "correlated"]
+    if len(counts) > 1 or not all(part.isdecimal() and int(part) > 0 for part in counts):
+        raise InputError(f"'{text}' is no data set; give faces, faces:20000 or faces:correlated")
+    n = int(counts[0]) if counts else usual
+
+    def make(options: Options) -> Arrays:
+        from preimage.data import faces
+
+        factors = faces.sample(n, correlated=correlated)
+        images = faces.render(factors, max(64, *(options.size or (64, 64))))
+        values = {key: value.astype(np.float32) for key, value in factors.items()}
+        categories = {factor.name: factor.values for factor in faces.FACTORS if factor.values}
+        return Arrays([Part(images)], (), values, categories)
+
+    return BuiltIn("faces", f"faces:{n}:{correlated}", _faces_version(), make)
 
 
 def _faces_version() -> str:
     """A hash of the code that draws the faces: a better drawing is another data set."""
     code = sorted(Path(__file__).with_name("faces").glob("*.py"))
     return hashlib.blake2b(b"".join(file.read_bytes() for file in code), digest_size=8).hexdigest()
+
+
+def _convert(made: Arrays, where: str, reading: Reading) -> Raw:
+    path = reading.folder / "images.npy"
+    return convert_arrays(made, reading.options, where, path=path, progress=reading.progress)
 
 
 def _file_stamp(path: Path) -> Stamp:
@@ -122,13 +146,11 @@ class BuiltIn:
     name: str
     where: str
     stamp: str
-    make: Callable[[], Arrays]
+    make: Callable[[Options], Arrays]
+    small: bool = False  # made anew each time, not kept on disk
 
     def read(self, reading: Reading) -> tuple[Raw, Any]:
-        images = reading.folder / "images.npy"
-        return convert_arrays(
-            self.make(), reading.options, self.name, path=images, progress=reading.progress
-        ), None
+        return _convert(self.make(reading.options), self.name, reading), None
 
 
 @dataclass
@@ -153,10 +175,7 @@ class ArraySource:
         return _file_stamp(self.path)
 
     def read(self, reading: Reading) -> tuple[Raw, Any]:
-        images = reading.folder / "images.npy"
-        return convert_arrays(
-            self.make(), reading.options, self.where, path=images, progress=reading.progress
-        ), None
+        return _convert(self.make(), self.where, reading), None
 
 
 @dataclass
@@ -269,8 +288,6 @@ def read_files(
 
 
 def _manifest(decoded: Decoded, stamps: list[Stamp]) -> Any:
-    from dataclasses import asdict
-
     rows = [
         [name, *stamps[item], asdict(header)]
         for name, item, header in zip(

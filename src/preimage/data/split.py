@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 SHARE = 0.1  # of the images are held out
 LEAST = 32  # images are held out at least, but never more than half
@@ -82,7 +82,7 @@ def near_groups(images: np.ndarray, exact: np.ndarray) -> tuple[np.ndarray, bool
     # ‖a − b‖² = 2 · SIDE² · (1 − ρ) for standardised thumbnails
     radius = SIDE * np.sqrt(2 * (1 - CORRELATION))
     # An orthonormal projection never lengthens a distance: candidates miss no true pair.
-    tree = cKDTree(points @ _low_frequencies())
+    tree = KDTree(points @ _low_frequencies())
     if tree.count_neighbors(tree, radius) > 200 * len(points):
         return exact, False
     pairs = tree.query_pairs(radius, output_type="ndarray")

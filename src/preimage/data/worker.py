@@ -38,7 +38,7 @@ def main() -> None:
     strict_pillow(settings["max_pixels"])
     target = pixels = None
     if "target" in settings:
-        target = Target(**{k: _tuple(v) for k, v in settings["target"].items()})
+        target = Target.from_json(settings["target"])
         pixels = np.lib.format.open_memmap(settings["map"], mode="r+")
     for line in sys.stdin:
         for job in json.loads(line):
@@ -71,7 +71,3 @@ def _limit_memory() -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         known = [limit for limit in (soft, hard, MEMORY) if limit != resource.RLIM_INFINITY]
         resource.setrlimit(resource.RLIMIT_AS, (min(known), hard))
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

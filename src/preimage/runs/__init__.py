@@ -1,1 +1,1 @@
-
+"""All that is written to disk, and read back without pickle."""

@@ -1,1 +1,1 @@
-
+"""Objectives, stages, one loop, and recipes by name."""

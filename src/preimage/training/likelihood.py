@@ -15,7 +15,10 @@ from torch import Tensor
 
 from preimage.core import InputError, LatentModel, seeds
 from preimage.models import Autoencoder
-from preimage.models.linear_start import optimal_linear_vae, principal_components
+from preimage.models.linear_start import (
+    PrincipalComponents,
+    principal_components,
+)
 from preimage.training import losses
 from preimage.training.stage import Batch, Context, Player, Stage, Update, chunks
 
@@ -122,10 +125,10 @@ class LikelihoodMethod:
         fit_mixture(model, self.context)
 
 
-def start_linear(
-    model: Autoencoder, context: Context, *, noise_variance: float | None, mirror: bool
-) -> None:
-    """Set the model's linear part to the optimal linear VAE of up to 10,000 training images."""
+def reduced_components(
+    model: Autoencoder, context: Context, *, mirror: bool
+) -> PrincipalComponents:
+    """The principal components of up to 10,000 training images, as the linear part sees them."""
     linear = model.linear
     assert linear is not None
     order = np.random.default_rng(context.seed).permutation(context.data.train)[:START_IMAGES]
@@ -135,13 +138,7 @@ def start_linear(
             x = context.data.batch(indices)  # type: ignore[arg-type]
             yield linear.reduce(x).reshape(len(x), *linear.small)
 
-    d = model.config.latent
-    components = principal_components(batches, d, mirror=mirror, seed=context.seed)
-    if noise_variance is not None:
-        noise_variance /= linear.factor**2  # averaging pixels averages their noise
-    optimum = optimal_linear_vae(components, d, noise_variance=noise_variance)
-    linear.to("cpu").start(optimum)
-    linear.to(context.device)
+    return principal_components(batches, model.config.latent, mirror=mirror, seed=context.seed)
 
 
 def heldout_batches(context: Context, size: int = 500) -> Iterator[Batch]:

@@ -97,6 +97,20 @@ class Trainer:
             last = self.finished
             yield self._report({}, "done" if last else "stage over", previews=last)
 
+    def result(self) -> dict[str, Tensor]:
+        """The weights worth keeping: the best of the stage, or at the end what came of them."""
+        return self.average.state_dict() if self.finished or not self.best else self.best
+
+    def skip_begin(self) -> None:
+        """Leave out what the stage does before its first step: for timing."""
+        self._begun = True
+
+    def advance(self) -> dict[str, float]:
+        """One training step of the current stage, unvalidated; returns its metrics."""
+        metrics = self._train_step(self.stages[self.stage])
+        self.step += 1
+        return metrics
+
     # --- one stage ---
 
     def _prepare(self) -> None:
@@ -121,8 +135,7 @@ class Trainer:
             yield self._validated({}, notes)
         every = max(1, config.steps // max(self.validations, 1))
         while self.step < config.steps:
-            metrics = self._train_step(config)
-            self.step += 1
+            metrics = self.advance()
             if self.step % every == 0 or self.step == config.steps:
                 yield self._validated(metrics, ())
             else:

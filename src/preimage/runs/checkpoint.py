@@ -1,0 +1,72 @@
+"""Checkpoints: a folder a step, complete or absent, with two pointers, `last` and `best`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from preimage.core import InputError
+from preimage.runs.files import read_json, readable_errors, write_bytes, write_json
+from preimage.training.trainer import State
+
+TENSORS, NUMBERS = "state.safetensors", "state.json"
+
+
+def save_checkpoint(folder: Path, step: int, state: State, *, is_best: bool) -> None:
+    """Write `folder/STEP-STAGE`, then point `last` at it, and `best` if it is; then prune.
+
+    A stage begins at the step at which the one before it ended, hence the stage in the name.
+    """
+    target = folder / f"{step:08d}-{state.numbers['stage']}"
+    aside = folder / f".{target.name}.{os.getpid()}.part"
+    with readable_errors(target):
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        try:
+            tensors = {name: tensor.contiguous() for name, tensor in state.tensors.items()}
+            write_bytes(aside / TENSORS, save(tensors))
+            write_json(aside / NUMBERS, state.numbers)
+            if target == pointed(folder, "last"):
+                shutil.rmtree(aside)  # the same state, already there
+            else:
+                shutil.rmtree(target, ignore_errors=True)  # written, but never pointed at
+                aside.rename(target)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+    write_bytes(folder / "last", target.name.encode())
+    if is_best:
+        write_bytes(folder / "best", target.name.encode())
+    _prune(folder)
+
+
+def _prune(folder: Path) -> None:
+    """Delete checkpoints that neither pointer names, and what a killed process left half-done."""
+    kept = {pointed(folder, "last"), pointed(folder, "best")}
+    for path in folder.iterdir():
+        if path.is_dir() and path not in kept:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def pointed(folder: Path, pointer: str) -> Path | None:
+    """The checkpoint a pointer names, if there is one."""
+    try:
+        name = (folder / pointer).read_text().strip()
+    except OSError:
+        return None
+    path = folder / name
+    return path if re.fullmatch(r"\d+-\d+", name) and path.is_dir() else None
+
+
+def load_checkpoint(path: Path) -> State:
+    """The state in a checkpoint folder; raises InputError where it is broken."""
+    numbers = read_json(path / NUMBERS)
+    try:
+        return State(load_file(path / TENSORS), numbers)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"the checkpoint {path} is broken: {error}") from None

@@ -1,0 +1,155 @@
+"""A run: one folder that holds a model, how it came to be, and what it looked like on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+import preimage
+from preimage.core import InputError, LatentModel
+from preimage.core.config import from_json, to_json
+from preimage.models import build
+from preimage.runs.checkpoint import pointed
+from preimage.runs.files import read_json, readable_errors, write_bytes, write_json
+from preimage.training.recipes import TYPES, Plan
+
+FORMAT = 1  # of the folder; raised when older versions could no longer read it
+
+
+class Run:
+    """A run's folder. `Run.create` makes one, `Run.open` checks one that is there."""
+
+    def __init__(self, path: Path, config: dict[str, Any]):
+        self.path, self.config = path, config
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    @property
+    def plan(self) -> Plan:
+        return from_json(self.config["plan"], TYPES)
+
+    @classmethod
+    def create(cls, path: str | Path, *, plan: Plan, **facts: Any) -> Run:
+        """A new folder with its config. Raises InputError where there is something already."""
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(
+                f"{path} exists already; choose another --out, or go on with --resume {path}"
+            )
+        config = {
+            "format": FORMAT,
+            "preimage": preimage.__version__,
+            "plan": to_json(plan),
+            **facts,
+        }
+        with readable_errors(path):
+            for folder in (path / "checkpoints", path / "samples"):
+                folder.mkdir(parents=True, exist_ok=True)
+        write_json(path / "config.json", config)
+        return cls(path, config)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """The run in this folder. Raises InputError where it is none, or from a newer version."""
+        path = Path(path)
+        if not path.is_dir():
+            raise InputError(f"{path} is not a run: there is no such folder")
+        if not (path / "config.json").is_file():
+            raise InputError(f"{path} is not a run: it has no config.json")
+        config = read_json(path / "config.json")
+        if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+            raise InputError(f"{path} is not a run: its config.json names no format")
+        if config["format"] > FORMAT:
+            raise InputError(
+                f"{path} was written by preimage {config.get('preimage', '?')}, newer than this "
+                f"{preimage.__version__}; upgrade preimage"
+            )
+        return cls(path, config)
+
+    def last_checkpoint(self) -> Path:
+        """Where to go on from. Raises InputError where there is none."""
+        checkpoint = pointed(self.checkpoints, "last")
+        if checkpoint is None:
+            raise InputError(
+                f"{self.path} has no checkpoint to resume from; delete it and train again"
+            )
+        return checkpoint
+
+    def save_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """What `load` reads."""
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
+        write_bytes(self.weights, save(tensors))
+
+    def save_picture(self, name: str, content: bytes) -> None:
+        write_bytes(self.samples / name, content)
+
+    # --- metrics.jsonl ---
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Append one line of figures."""
+        with readable_errors(self.metrics_path), self.metrics_path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of figures; a last line that a kill cut short is left out."""
+        if not self.metrics_path.exists():
+            return []
+        records = []
+        for line in self.metrics_path.read_text().splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return records
+
+    def cut_metrics(self, step: int) -> None:
+        """Drop the figures of steps after `step`."""
+        kept = [record for record in self.metrics() if record["step"] <= step]
+        write_bytes(
+            self.metrics_path, "".join(json.dumps(record) + "\n" for record in kept).encode()
+        )
+
+
+def load(path: str | Path) -> LatentModel:
+    """The model of a run, in evaluation mode, with its best weights.
+
+    Raises InputError where the folder is no run, is half-written, is from a newer version, or
+    where its weights do not fit its config.
+    """
+    run = Run.open(path)
+    try:
+        model = build(run.plan.model)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{run.path}/config.json does not describe a model: {error!r}") from None
+    if not run.weights.is_file():
+        raise InputError(f"{run.path} has no weights yet; train it with --resume {run.path}")
+    try:
+        weights = load_file(run.weights)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{run.weights} is broken: {error}") from None
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:160]
+        raise InputError(f"{run.weights} does not fit {run.path}/config.json: {detail}") from None
+    return model.eval()

@@ -1,0 +1,184 @@
+"""Training that leaves a run behind: the loop of `training`, with everything written down."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from preimage.core import InputError, Step
+from preimage.data import Dataset
+from preimage.models import build
+from preimage.pictures import Plot, curves, png, sheet
+from preimage.runs.checkpoint import load_checkpoint, save_checkpoint
+from preimage.runs.files import readable_errors
+from preimage.runs.run import Run
+from preimage.training.trainer import Trainer
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks; two processes on one run are then not caught
+    fcntl = None
+
+LOGGED = 400  # lines of training figures in metrics.jsonl, besides the validations
+
+
+class Training:
+    """One run being trained: `for step in training:` trains and writes; `stop()` ends it."""
+
+    def __init__(self, run: Run, trainer: Trainer, *, notes: tuple[str, ...] = ()):
+        self.run, self.trainer, self.notes = run, trainer, notes
+        self.stopped = False
+        self._lock = _locked(run)
+        self._window: list[dict[str, float]] = []
+        self._tensorboard = None
+
+    def stop(self) -> None:
+        """Save and end after the current step."""
+        self.stopped = True
+
+    def tensorboard(self) -> None:
+        """Also write the figures for TensorBoard, below `RUN/tensorboard`."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise InputError(
+                "--tensorboard needs an extra: pip install 'preimage[tensorboard]'"
+            ) from None
+        self._tensorboard = SummaryWriter(str(self.run.path / "tensorboard"))
+
+    def __iter__(self) -> Iterator[Step]:
+        trainer = self.trainer
+        for step in trainer:
+            self._record(step)
+            validated = bool(step.previews)
+            if validated:
+                self._picture(step)
+            if validated or self.stopped or trainer.finished:
+                self._save()
+            yield step
+            if self.stopped and not trainer.finished:
+                if not validated:
+                    self._save()
+                break
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        self._lock.close()
+
+    def _save(self) -> None:
+        trainer = self.trainer
+        save_checkpoint(
+            self.run.checkpoints,
+            trainer.done,
+            trainer.state(),
+            is_best=trainer.finished or trainer.best_step == trainer.done,
+        )
+        self.run.save_weights(trainer.result())
+
+    def _record(self, step: Step) -> None:
+        """Average the figures of a few steps into one line; validations get theirs at once."""
+        if step.metrics:
+            self._window.append(dict(step.metrics))
+        every = max(1, step.total // LOGGED)
+        if not self._window or not (step.previews or step.step % every == 0):
+            return
+        names = {name for metrics in self._window for name in metrics}
+        means = {
+            name: float(np.mean([metrics[name] for metrics in self._window if name in metrics]))
+            for name in sorted(names)
+        }
+        self._window = []
+        self.run.log({"step": step.step, "stage": step.stage, **_finite(means)})
+        if self._tensorboard is not None:
+            for name, value in means.items():
+                self._tensorboard.add_scalar(name, value, step.step)
+
+    def _picture(self, step: Step) -> None:
+        for name, images in step.previews.items():
+            columns = len(images) // 2 if name == "reconstructions" else 8
+            self.run.save_picture(
+                f"{name}-{step.step:08d}.png", png(sheet(images, columns=columns))
+            )
+        plot = loss_curves(self.run)
+        if plot is not None:
+            self.run.save_picture("curves.png", plot.png())
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float | None]:
+    return {name: value if np.isfinite(value) else None for name, value in figures.items()}
+
+
+def loss_curves(run: Run) -> Plot | None:
+    """Training and held-out loss of a run in one plot; None before there are any."""
+    wanted = {
+        "loss": "training loss",
+        "heldout_loss": "held-out loss",
+        "critic_loss": "critic",
+        "generator_loss": "generator",
+        "frechet": "Fréchet distance (random features)",
+    }
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    for record in run.metrics():
+        for key, label in wanted.items():
+            if record.get(key) is not None:
+                steps, values = series.setdefault(label, ([], []))
+                steps.append(record["step"])
+                values.append(record[key])
+    return curves(series, xlabel="step", ylabel="loss") if series else None
+
+
+def start(run: Run, data: Dataset, *, notes: tuple[str, ...] = ()) -> Training:
+    """Begin a run that `Run.create` has made."""
+    return Training(run, _trainer(run, data), notes=notes)
+
+
+def resume(run: Run, data: Dataset) -> Training:
+    """Go on with a run from its last checkpoint.
+
+    Raises InputError where the data are not those the run began with: the order of images, and so
+    every step, would differ.
+    """
+    began = run.config["data"]["fingerprint"]
+    if data.fingerprint != began:
+        raise InputError(
+            f"the images of {data.source} have changed since {run.path} began; put them back, "
+            "or start a new run"
+        )
+    training = Training(run, _trainer(run, data))
+    training.trainer.load_state(load_checkpoint(run.last_checkpoint()))
+    run.cut_metrics(training.trainer.done)
+    return training
+
+
+def _trainer(run: Run, data: Dataset) -> Trainer:
+    options = run.config["training"]
+    plan = run.plan
+    with torch.random.fork_rng():
+        torch.manual_seed(options["seed"])
+        model = build(plan.model)
+    return Trainer(
+        model,
+        data,
+        plan.stages,
+        seed=options["seed"],
+        device=options["device"],
+        precision=options["precision"],
+        validations=options["validations"],
+    )
+
+
+def _locked(run: Run) -> io.TextIOWrapper:
+    """Hold the run, so that two processes do not train it at once."""
+    path = run.path / ".lock"
+    with readable_errors(path):
+        file = path.open("w")
+    if fcntl is None:
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise InputError(f"{run.path} is being trained by another process") from None
+    return file
