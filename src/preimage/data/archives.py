@@ -72,7 +72,8 @@ def unpack(path: Path, into: Path) -> tuple[list[Item], Skipped]:
                     out.truncate()
                     skipped.append((name, problem))
                 else:
-                    items.append(Item(name, str(into), start, out.tell() - start))
+                    place = str(PurePosixPath(name.replace("\\", "/")))
+                    items.append(Item(place, str(into), start, out.tell() - start))
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise InputError(f"{path} is a damaged archive: {error}") from None
     return items, skipped

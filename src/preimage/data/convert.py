@@ -35,7 +35,9 @@ def convert_arrays(
     if options.split is not None:
         parts = [part for part in parts if part.side == options.split]
         if not parts:
-            raise InputError(f"{where} comes without a split, so split={options.split} is not there")
+            raise InputError(
+                f"{where} comes without a split, so split={options.split} is not there"
+            )
     images = [channels_first(part.images, where) for part in parts]
     counts = [len(x) for x in images]
     labels, classes = _labels([part.labels for part in parts], counts, arrays.classes, where)
