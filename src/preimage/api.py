@@ -124,7 +124,7 @@ def train(source: PathLike, **options: Any) -> Run:
 
 def resume(run: PathLike, *, progress: Callable[[Step], None] | None = None) -> Training:
     """Go on with a run that was stopped or killed, exactly as if it had not been."""
-    opened = Run.open(run)
+    opened = Run.open(Path(run))
     return _resume(opened, run_dataset(opened, progress=progress))
 
 

@@ -63,11 +63,12 @@ class LinearPart(nn.Module):
     @torch.no_grad()
     def start(self, optimum: LinearVAE) -> None:
         """Take the weights of the optimal linear VAE of the reduced images."""
-        basis = optimum.components.basis  # (D, d)
-        mean = optimum.components.mean
-        self.encoder.weight.copy_(optimum.encoder_scale[:, None] * basis.T)
+        to = self.log_variance.device
+        basis = optimum.components.basis.to(to)  # (D, d)
+        mean = optimum.components.mean.to(to)
+        self.encoder.weight.copy_(optimum.encoder_scale.to(to)[:, None] * basis.T)
         self.encoder.bias.copy_(-(self.encoder.weight @ mean))
-        self.decoder.weight.copy_(basis * optimum.decoder_scale)
+        self.decoder.weight.copy_(basis * optimum.decoder_scale.to(to))
         self.decoder.bias.copy_(mean)
         self.log_variance.copy_(optimum.log_variance)
 

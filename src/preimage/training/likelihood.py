@@ -17,6 +17,7 @@ from preimage.core import InputError, LatentModel, seeds
 from preimage.models import Autoencoder
 from preimage.models.linear_start import (
     PrincipalComponents,
+    optimal_linear_vae,
     principal_components,
 )
 from preimage.training import losses
@@ -68,16 +69,33 @@ class LikelihoodMethod:
         """Start the linear part at the optimal linear VAE of the training images."""
         if self.model.linear is None:
             return ()
-        start_linear(
-            self.model, self.context, noise_variance=self._noise_variance(), mirror=self.config.flip
-        )
+        components = reduced_components(self.model, self.context, mirror=self.config.flip)
+        candidates = self._noise_variances(components)
+        best = min(candidates, key=lambda σ2: self._loss_from(components, σ2))
+        self._loss_from(components, best)
         return ("started from the optimal linear VAE of the images, in closed form",)
 
-    def _noise_variance(self) -> float | None:
-        """σ² of the likelihood, or None for that of maximum likelihood."""
+    def _noise_variances(self, components: PrincipalComponents) -> list[float]:
+        """σ² to start from: the likelihood's own, or where it has none, some to choose from."""
+        assert self.model.linear is not None
         if not self.model.config.variational:
-            return 1e-5  # next to none: the latents of a plain autoencoder are whitened
-        return self.config.sigma**2 if self.config.likelihood == "gaussian" else None
+            return [1e-5]  # next to none: the latents of a plain autoencoder are whitened
+        if self.config.likelihood == "gaussian" and self.config.beta == 1:
+            return [self.config.sigma**2 / self.model.linear.factor**2]  # averaging averages noise
+        likeliest = optimal_linear_vae(components, self.model.config.latent).noise_variance
+        return [likeliest * 2**power for power in range(-1, 8)]
+
+    @torch.no_grad()
+    def _loss_from(self, components: PrincipalComponents, noise_variance: float) -> float:
+        """Set the linear VAE of this noise variance; its loss on a few training images."""
+        assert self.model.linear is not None
+        d = self.model.config.latent
+        optimum = optimal_linear_vae(components, d, noise_variance=noise_variance)
+        self.model.linear.start(optimum)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.context.seed)
+            batch = batch_of(self.context, self.context.data.train[:500])
+            return self.loss(self.model, batch)[0].item()
 
     def nll(self, x̂: Tensor, x: Tensor) -> Tensor:
         """−log p(x|z), a mean over the batch: ()."""
