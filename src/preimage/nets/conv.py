@@ -100,7 +100,10 @@ class ConvDecoder(nn.Module):
                 layers += _activation(channels, net.norm)
             previous = channels
         self.layers = nn.Sequential(*layers)
-        self.output = layers[-1]
+
+    @property
+    def output(self) -> nn.Module:
+        return self.layers[-1]
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)

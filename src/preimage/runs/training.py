@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,6 +23,7 @@ try:
 except ImportError:  # Windows has no such locks; two processes on one run are then not caught
     fcntl = None
 
+PLOT_EVERY = 10.0  # seconds: drawing the curves takes as long as many a training step
 LOGGED = 400  # lines of training figures in metrics.jsonl, besides the validations
 
 
@@ -34,6 +36,7 @@ class Training:
         self._lock = _locked(run)
         self._window: list[dict[str, float]] = []
         self._tensorboard = None
+        self._plotted = -PLOT_EVERY  # when the curves were last drawn
 
     def stop(self) -> None:
         """Save and end after the current step."""
@@ -101,6 +104,10 @@ class Training:
             self.run.save_picture(
                 f"{name}-{step.step:08d}.png", png(sheet(images, columns=columns))
             )
+        now = time.monotonic()
+        if now - self._plotted < PLOT_EVERY and not self.trainer.finished:
+            return
+        self._plotted = now
         plot = loss_curves(self.run)
         if plot is not None:
             self.run.save_picture("curves.png", plot.png())
