@@ -89,7 +89,7 @@ def pairs(
     widest = max(len(row) * row.shape[2] for row in tiles.values())
     scale = scale or _scale(widest)
     font = ImageFont.load_default(CAPTION_SIZE)
-    margin = CAPTION_SIZE + math.ceil(max(font.getlength(caption) for caption in rows))
+    margin = 3 * CAPTION_SIZE // 2 + math.ceil(max(font.getlength(caption) for caption in rows))
     heights = [max(row.shape[1] * scale, CAPTION_SIZE + 4) for row in tiles.values()]
     width = max(len(row) * (row.shape[2] * scale + padding) for row in tiles.values()) - padding
     size = (margin + width, sum(heights) + padding * (len(heights) - 1))
@@ -97,7 +97,13 @@ def pairs(
     draw = ImageDraw.Draw(canvas)
     top = 0
     for (caption, row), height in zip(tiles.items(), heights, strict=True):
-        draw.text((0, top + height / 2), caption, fill=_ink(background), font=font, anchor="lm")
+        draw.text(
+            (CAPTION_SIZE // 2, top + height / 2),
+            caption,
+            fill=_ink(background),
+            font=font,
+            anchor="lm",
+        )
         offset = top + (height - row.shape[1] * scale) // 2
         for i, tile in enumerate(row):
             left = margin + i * (row.shape[2] * scale + padding)
