@@ -107,7 +107,8 @@ def _tar_members(path: Path, budget: _Budget) -> Iterator[_Member]:
         seekable = plain.fileobj  # the decompressed stream, whatever the compression
         assert seekable is not None
         seekable.seek(0)
-        with tarfile.open(fileobj=_Counted(seekable, budget), mode="r|") as archive:
+        counted: Any = _Counted(seekable, budget)
+        with tarfile.open(fileobj=counted, mode="r|") as archive:
             for member in archive:
                 if member.isdir():
                     continue

@@ -38,6 +38,7 @@ class Arrays:
     classes: tuple[str, ...] = ()
     attributes: dict[str, np.ndarray] = field(default_factory=dict)  # name → (N,) over all parts
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of coded attributes
+    independent: bool = False  # known to be drawn independently: likeness is no leak
 
 
 def read(path: Path) -> Arrays:

@@ -12,6 +12,8 @@ from preimage.core import ImageSpec
 from preimage.data import split
 from preimage.data.dataset import Dataset
 
+_TOO_ALIKE = "Images are too alike to tell near duplicates; only exact ones are kept together."
+
 
 @dataclass
 class Raw:
@@ -28,6 +30,7 @@ class Raw:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     value_range: tuple[float, float] | None = None
     notes: list[str] = field(default_factory=list)
+    independent: bool = False  # near duplicates are chance, and need not stay together
 
 
 def assemble(
@@ -39,15 +42,12 @@ def assemble(
         held = np.array([side == "test" for side in raw.sides])
         notes = _shared(exact, held)
     else:
-        groups, told = split.near_groups(raw.images, exact)
+        groups = exact if raw.independent else split.near_groups(raw.images, exact)
+        notes = [_TOO_ALIKE] if groups is None else []
+        groups = exact if groups is None else groups
         held = split.held_out(raw.hashes, groups, remembered=remembered)
-        notes = (
-            []
-            if told
-            else [
-                "Images are too alike to tell near duplicates; only exact ones are kept together."
-            ]
-        )
+        if not held.any() and len(held) > 1:
+            notes.append("Nothing is held out: all images are duplicates of one another.")
     images = raw.images
     return Dataset(
         name=name,

@@ -71,6 +71,7 @@ def convert_arrays(
         categories=dict(arrays.categories),
         value_range=target.range,
         notes=notes,
+        independent=arrays.independent,
     )
 
 

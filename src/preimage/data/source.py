@@ -118,7 +118,7 @@ def _faces(text: str, usual: int) -> Source:
         images = faces.render(factors, max(64, *(options.size or (64, 64))))
         values = {key: value.astype(np.float32) for key, value in factors.items()}
         categories = {factor.name: factor.values for factor in faces.FACTORS if factor.values}
-        return Arrays([Part(images)], (), values, categories)
+        return Arrays([Part(images)], (), values, categories, independent=True)
 
     return BuiltIn("faces", f"faces:{n}:{correlated}", _faces_version(), make)
 

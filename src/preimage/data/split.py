@@ -18,9 +18,11 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from preimage.data.decode import LUMA
+
 SHARE = 0.1  # of the images are held out
 LEAST = 32  # images are held out at least, but never more than half
-SIDE = 16  # pixels of the thumbnails in which near duplicates are looked for
+SIDE = 8  # pixels of the thumbnails in which near duplicates are looked for
 CORRELATION = 0.995  # of two thumbnails, at which the images count as near duplicates
 CONTRAST = 2.0  # grey levels (standard deviation) below which a thumbnail says nothing
 
@@ -66,38 +68,36 @@ def exact_groups(hashes: np.ndarray) -> np.ndarray:
     return np.unique(hashes, return_inverse=True)[1].reshape(len(hashes))
 
 
-def near_groups(images: np.ndarray, exact: np.ndarray) -> tuple[np.ndarray, bool]:
+def near_groups(images: np.ndarray, exact: np.ndarray) -> np.ndarray | None:
     """Groups of images (N, C, H, W) that look alike, joined to the groups of exact duplicates.
 
     Two images are near duplicates where their grey thumbnails correlate at 0.995 or more: that
-    forgives another resolution, compression or brightness. Returns the group numbers (N,) and
-    whether near duplicates could be told apart at all: in a set where nearly everything looks
-    like everything (frames of one still scene) they cannot, and only exact duplicates are joined.
+    forgives another resolution, compression or brightness, and seldom joins what differs. None
+    where nearly everything looks like everything (frames of one still scene): there near
+    duplicates cannot be told apart.
     """
     first = np.unique(exact, return_index=True)[1]  # one image of each exact group
     z, telling = thumbnails(images, first)
-    points, rows = z[telling], first[telling]
-    if len(points) < 2:
-        return exact, True
-    # ‖a − b‖² = 2 · SIDE² · (1 − ρ) for standardised thumbnails
-    radius = SIDE * np.sqrt(2 * (1 - CORRELATION))
-    # An orthonormal projection never lengthens a distance: candidates miss no true pair.
-    tree = KDTree(points @ _low_frequencies())
-    if tree.count_neighbors(tree, radius) > 200 * len(points):
-        return exact, False
+    pairs = _close_pairs(z[telling])
+    if pairs is None:
+        return None
+    a, b = exact[first[telling]][pairs].T
+    graph = coo_matrix((np.ones(len(pairs), bool), (a, b)), 2 * (int(exact.max()) + 1,))
+    joined = connected_components(graph, directed=False)[1][exact]
+    return None if np.bincount(joined).max() > max(32, len(exact) // 4) else joined
+
+
+def _close_pairs(z: np.ndarray) -> np.ndarray | None:
+    """Pairs of standardised thumbnails (n, SIDE²) that correlate: (m, 2); None for too many."""
+    if len(z) < 2:
+        return np.empty((0, 2), np.int64)
+    radius = SIDE * np.sqrt(2 * (1 - CORRELATION))  # ‖a − b‖² = 2 · SIDE² · (1 − ρ)
+    tree = KDTree(z @ _low_frequencies())  # a projection never lengthens: it misses no pair
+    if tree.count_neighbors(tree, radius) > 200 * len(z):
+        return None
     pairs = tree.query_pairs(radius, output_type="ndarray")
-    close = [
-        block[((points[block[:, 0]] - points[block[:, 1]]) ** 2).sum(1) <= radius**2]
-        for block in np.array_split(pairs, len(pairs) // 65536 + 1)
-    ]
-    near = rows[np.concatenate(close)]
-    edges = coo_matrix(
-        (np.ones(len(near), bool), (exact[near[:, 0]], exact[near[:, 1]])), (2 * [exact.max() + 1])
-    )
-    joined = connected_components(edges, directed=False)[1][exact]
-    if np.bincount(joined).max() > max(32, len(exact) // 4):
-        return exact, False
-    return joined, True
+    blocks = np.array_split(pairs, len(pairs) // 65536 + 1)
+    return np.concatenate([p[((z[p[:, 0]] - z[p[:, 1]]) ** 2).sum(1) <= radius**2] for p in blocks])
 
 
 def thumbnails(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +105,9 @@ def thumbnails(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nda
     scale = 255 / np.iinfo(images.dtype).max
     out = np.empty((len(rows), SIDE * SIDE), np.float32)
     for place, row in enumerate(rows):
-        grey = Image.fromarray(images[row].mean(0, dtype=np.float32))
+        pixels = images[row]
+        luma = np.tensordot(LUMA, pixels, 1) if len(pixels) == 3 else pixels[0].astype(np.float32)
+        grey = Image.fromarray(luma)
         small = grey.resize((SIDE, SIDE), Image.Resampling.BOX)
         out[place] = np.asarray(small).reshape(-1) * scale
     out -= out.mean(1, keepdims=True)
@@ -121,13 +123,15 @@ def duplicate_names(exact: np.ndarray, names: list[str]) -> list[tuple[str, ...]
     return [tuple(names[i] for i in group) for group in sorted(found, key=lambda g: g[0])]
 
 
-def _low_frequencies() -> np.ndarray:
-    """The lowest 8 two-dimensional cosines but the constant: orthonormal (SIDE², 8)."""
-    k, x = np.arange(4)[:, None], np.arange(SIDE)
+def _low_frequencies(count: int = 12) -> np.ndarray:
+    """The lowest two-dimensional cosines but the constant: orthonormal (SIDE², count)."""
+    k, x = np.arange(SIDE)[:, None], np.arange(SIDE)
     c = np.cos(np.pi * k * (x + 0.5) / SIDE)
     c /= np.linalg.norm(c, axis=1, keepdims=True)
-    order = sorted(((i, j) for i in range(4) for j in range(4)), key=lambda p: (sum(p), p))
-    return np.stack([np.outer(c[i], c[j]).reshape(-1) for i, j in order[1:9]], 1).astype(np.float32)
+    order = sorted(((i, j) for i in range(SIDE) for j in range(SIDE)), key=lambda p: (sum(p), p))
+    return np.stack([np.outer(c[i], c[j]).reshape(-1) for i, j in order[1 : count + 1]], 1).astype(
+        np.float32
+    )
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
