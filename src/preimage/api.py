@@ -15,19 +15,27 @@ import torch
 from torch import Tensor
 
 from preimage.core import DataSpec, InputError, LatentModel, Step
-from preimage.data import Dataset
+from preimage.core.config import to_json
+from preimage.core.errors import nearest_name
+from preimage.data import Dataset, NamedSet
+from preimage.data import cache as _cache
+from preimage.data import datasets as _datasets
 from preimage.data import images as _images
 from preimage.data import load as _load_data
+from preimage.data.cache import Entry as CacheEntry
 from preimage.models import build, wrap
-from preimage.runs.run import Run, load
-from preimage.runs.training import Training
+from preimage.runs.pictures import save_images, save_latents, save_sheet
+from preimage.runs.run import Run
+from preimage.runs.run import load as _load_run
+from preimage.runs.training import Training, new_trainer, summary_writer
 from preimage.runs.training import resume as _resume
-from preimage.runs.training import start as _start
-from preimage.training import recipes
+from preimage.training import recipes as _recipes
 from preimage.training.budget import within_minutes
+from preimage.training.precision import best_device
+from preimage.training.recipes import Plan, Recipe
 
 PathLike = str | os.PathLike[str]
-DATA_OPTIONS = ("size", "channels", "fit", "background", "range", "labels", "max_pixels")
+DATA_OPTIONS = ("size", "channels", "fit", "background", "range", "labels", "split", "max_pixels")
 
 
 def dataset(source: PathLike, **options: Any) -> Dataset:
@@ -38,6 +46,57 @@ def dataset(source: PathLike, **options: Any) -> Dataset:
 def images(source: PathLike | list[PathLike], spec: DataSpec) -> Tensor:
     """Images fitted to a model: (B, C, H, W) in [−1, 1]. `pi.images("me.jpg", model.data)`."""
     return _images(source, spec)
+
+
+def recipes() -> dict[str, Recipe]:
+    """Every named way to train, with the paper it follows."""
+    return dict(_recipes.RECIPES)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a recipe makes of some images: the model and the stages that would train it."""
+
+    recipe: str
+    reason: str  # why this recipe, where it was chosen and not asked for
+    plan: Plan
+    parameters: int  # of the model
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe,
+            "reason": self.reason,
+            "parameters": self.parameters,
+            "plan": to_json(self.plan),
+        }
+
+
+def plan(
+    images: Dataset,
+    *,
+    recipe: str | None = None,
+    steps: int | None = None,
+    conditional: bool = False,
+    **options: Any,
+) -> Proposal:
+    """The recipe, fitted to a data set and changed as asked: see `training` for the options.
+
+    Raises InputError for an unknown recipe or option, and for images the recipe's net cannot take.
+    """
+    facts = _recipes.Facts(images.spec, len(images.train), tuple(images.classes))
+    reason = ""
+    if recipe is None:
+        recipe, reason = _recipes.chosen(facts)
+    planned = _recipes.plan(recipe, facts)
+    if conditional:
+        options = {"classes": _recipes.labelled(facts), **options}
+    if options:
+        planned = _recipes.customised(planned, **options)
+    if steps is not None:
+        planned = _recipes.scaled(planned, steps=steps)
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in build(planned.model).parameters())
+    return Proposal(recipe, reason, planned, parameters)
 
 
 def training(
@@ -52,6 +111,7 @@ def training(
     precision: str = "auto",
     validations: int = 10,
     tensorboard: bool = False,
+    conditional: bool = False,
     data: dict[str, Any] | None = None,
     progress: Callable[[Step], None] | None = None,
     **options: Any,
@@ -60,58 +120,49 @@ def training(
 
     recipe: a name of `recipes()`; unset, one is chosen from the data's size and number.
     steps, minutes: the length of training in all; unset, the recipe's own.
+    validations: how often each stage is judged on held-out images, pictured and saved.
+    conditional: whether the model is told the class of each image.
     data: options of `preimage.data.load`: size, channels, fit, background, range, labels.
     progress: called with a Step while images are decoded.
     options: any field of the recipe's model or stages: latent, beta, batch_size, learning_rate, …
 
     Raises InputError for a source without usable images, an unknown recipe or option, an image
-    size the recipe's net cannot take, or an `out` that exists.
+    size the recipe's net cannot take, or an `out` that exists; nothing is written then.
     """
     _check_budget(steps, minutes)
+    if tensorboard:
+        summary_writer()  # or say at once that it is missing
     data_options = data or {}
     if out is not None:
         _check_free(Path(out))
     images = _load_data(source, progress=progress, **data_options)
-    facts = recipes.Facts(images.spec, len(images.train), tuple(images.classes))
-    notes = list(images.notes)
-    if recipe is None:
-        recipe, why = recipes.chosen(facts)
-        notes.append(f"recipe {recipe}: {why}")
-    plan = recipes.plan(recipe, facts)
-    if options:
-        plan = recipes.customised(plan, **options)
-    if steps is not None:
-        plan = recipes.scaled(plan, steps=steps)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = build(plan.model)  # also finds what the net cannot take before anything is written
+    proposal = plan(images, recipe=recipe, steps=steps, conditional=conditional, **options)
+    settings = {"seed": seed, "device": device, "precision": precision, "validations": validations}
+    planned = proposal.plan
     if minutes is not None:
-        plan = within_minutes(
-            plan, model, images, minutes, seed=seed, device=device, precision=precision
-        )
+        if progress is not None:
+            progress(Step(0, 1, stage="time a few steps"))
+        planned = within_minutes(planned, build(planned.model), images, minutes, **settings)
+    trainer = new_trainer(planned, images, **settings)  # finds what is wrong before any writing
     run = Run.create(
-        Path(out) if out is not None else _free_folder(images.name, recipe),
-        plan=plan,
-        recipe=recipe,
+        Path(out) if out is not None else _free_folder(images.name, proposal.recipe),
+        plan=planned,
+        recipe=proposal.recipe,
         data={
-            "source": str(source),
+            "source": _absolute(source),
             "options": _plain(data_options),
             "name": images.name,
             "fingerprint": images.fingerprint,
             "train": len(images.train),
             "heldout": len(images.heldout),
+            "range": images.value_range,
         },
-        training={
-            "seed": seed,
-            "device": device,
-            "precision": precision,
-            "validations": validations,
-        },
+        training=settings,
     )
-    started = _start(run, images, notes=tuple(notes))
-    if tensorboard:
-        started.tensorboard()
-    return started
+    notes = images.summary().splitlines()
+    if proposal.reason:
+        notes.append(f"recipe {proposal.recipe}: {proposal.reason}")
+    return Training(run, trainer, notes=tuple(notes), tensorboard=tensorboard)
 
 
 def train(source: PathLike, **options: Any) -> Run:
@@ -128,14 +179,65 @@ def resume(run: PathLike, *, progress: Callable[[Step], None] | None = None) -> 
     return _resume(opened, run_dataset(opened, progress=progress))
 
 
+def load(run: PathLike, *, device: str = "cpu") -> LatentModel:
+    """The model of a run, in evaluation mode, with its best weights.
+
+    device: "cpu", "cuda", …, or "auto" for the best there is.
+
+    Raises InputError where the folder is no run, is half-written, is from a newer version, or
+    where its weights do not fit its config.
+    """
+    return _load_run(run).to(best_device(device))
+
+
 def run_dataset(run: Run, *, progress: Callable[[Step], None] | None = None) -> Dataset:
     """The images a run was trained on."""
     facts = run.config["data"]
-    options: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in facts["options"].items()
-    }
-    return _load_data(facts["source"], progress=progress, **options)
+    return _load_data(facts["source"], progress=progress, **_from_json(facts["options"]))
+
+
+def fitted(
+    source: PathLike, run: Run, *, progress: Callable[[Step], None] | None = None
+) -> Dataset:
+    """Other images, brought to a run's size, channels and range as its own were."""
+    options = _from_json(run.config["data"]["options"])
+    spec, span = run.plan.model.data, run.config["data"].get("range")
+    options |= {"size": (spec.height, spec.width), "channels": spec.channels}
+    options |= {"range": tuple(span)} if span else {}
+    options.pop("labels", None)  # they name the run's own images
+    return _load_data(source, progress=progress, **options)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images drawn from a model, and where in its latent space they lie."""
+
+    images: Tensor  # (N, C, H, W) in [−1, 1]
+    latents: Tensor  # (N, *space.shape)
+    labels: Tensor | None  # (N,) of a conditional model
+
+
+def sample(
+    model: LatentModel,
+    n: int,
+    *,
+    seed: int = 0,
+    label: int | str | None = None,
+    prior: str | None = None,
+    truncation: float = 1.0,
+    batch_size: int = 256,
+) -> Samples:
+    """n samples, with their latents; sample 7 of a seed is the same whatever n.
+
+    label: of a conditional model, a class or its number; unset, the classes in turn.
+    prior: "normal" or, where one has been fitted, "mixture"; unset, the better one.
+    truncation: below 1 draws nearer to the mode: likelier images, less varied.
+    """
+    drawing = {"seed": seed, "prior": prior, "truncation": truncation}
+    latents = model.space.sample(n, **drawing)
+    labels = model.labels_for(n, label)
+    images = model.sample(n, label=label, batch_size=batch_size, **drawing)
+    return Samples(images, latents, None if labels is None else labels.cpu())
 
 
 @dataclass(frozen=True)
@@ -165,6 +267,46 @@ def reconstruct(
     return Reconstruction(images.cpu(), decoded, error)
 
 
+def class_labels(
+    model: LatentModel, images: Dataset, *, label: int | str | None = None
+) -> Tensor | None:
+    """The labels (N,) a conditional model needs for images; None for one that needs none.
+
+    label: one class for all; unset, the images' own, matched by name.
+
+    Raises InputError where the images have none, or classes the model does not know.
+    """
+    if not model.conditional or label is not None:
+        return model.labels_for(len(images), label)
+    own = images.batch_labels(range(len(images)))
+    if own is None:
+        raise InputError(
+            f"this model is told the class of each image, and {images.source} has none; "
+            "give --label, or one subfolder for each class"
+        )
+    for name in images.classes:
+        if name not in model.classes:
+            raise InputError(
+                f"{images.source}: no class '{name}'; {nearest_name(name, model.classes)}"
+            )
+    return torch.tensor([model.classes.index(name) for name in images.classes])[own]
+
+
+def datasets() -> list[NamedSet]:
+    """The data sets that are known by name."""
+    return _datasets()
+
+
+def cached() -> list[CacheEntry]:
+    """The decoded data sets that are kept on disk."""
+    return _cache.entries()
+
+
+def clear_cache(*, downloads: bool = False) -> int:
+    """Delete the decoded data sets, and downloads too if asked; the bytes that were freed."""
+    return _cache.clear(downloads=downloads)
+
+
 def _check_budget(steps: int | None, minutes: float | None) -> None:
     if steps is not None and minutes is not None:
         raise InputError("--steps and --minutes are two budgets; give one of them")
@@ -189,6 +331,15 @@ def _free_folder(name: str, recipe: str) -> Path:
     return path
 
 
+def _absolute(source: PathLike) -> str:
+    """A path that a resume finds from any folder; names of data sets stay as they are."""
+    return str(Path(source).absolute()) if Path(source).exists() else str(source)
+
+
+def _from_json(options: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+
+
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
     """Options as JSON can hold them, paths made absolute so that a resume finds them."""
     plain = {}
@@ -200,14 +351,30 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
 
 
 __all__ = [
+    "CacheEntry",
+    "NamedSet",
+    "Proposal",
+    "Recipe",
     "Reconstruction",
     "Run",
+    "Samples",
     "Training",
+    "cached",
+    "class_labels",
+    "clear_cache",
     "dataset",
+    "datasets",
+    "fitted",
     "images",
     "load",
+    "plan",
+    "recipes",
     "reconstruct",
     "resume",
+    "sample",
+    "save_images",
+    "save_latents",
+    "save_sheet",
     "train",
     "training",
     "wrap",

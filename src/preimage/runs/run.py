@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,10 +60,18 @@ class Run:
             "plan": to_json(plan),
             **facts,
         }
+        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
         with readable_errors(path):
-            for folder in (path / "checkpoints", path / "samples"):
-                folder.mkdir(parents=True, exist_ok=True)
-        write_json(path / "config.json", config)
+            try:
+                for folder in (aside / "checkpoints", aside / "samples"):
+                    folder.mkdir(parents=True, exist_ok=True)
+                write_json(aside / "config.json", config)
+                if path.is_dir():
+                    path.rmdir()  # it is empty
+                aside.rename(path)
+            except BaseException:
+                shutil.rmtree(aside, ignore_errors=True)
+                raise
         return cls(path, config)
 
     @classmethod
@@ -82,14 +92,17 @@ class Run:
             )
         return cls(path, config)
 
-    def last_checkpoint(self) -> Path:
-        """Where to go on from. Raises InputError where there is none."""
-        checkpoint = pointed(self.checkpoints, "last")
-        if checkpoint is None:
-            raise InputError(
-                f"{self.path} has no checkpoint to resume from; delete it and train again"
-            )
-        return checkpoint
+    def last_checkpoint(self) -> Path | None:
+        """Where to go on from; None before the first checkpoint."""
+        return pointed(self.checkpoints, "last")
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written."""
+        for aside in self.path.rglob(".*.part"):
+            if aside.is_dir():
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                aside.unlink(missing_ok=True)
 
     def save_weights(self, weights: Mapping[str, Tensor]) -> None:
         """What `load` reads."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from preimage.pictures import Plot, curves, png, sheet
 from preimage.runs.checkpoint import load_checkpoint, save_checkpoint
 from preimage.runs.files import readable_errors
 from preimage.runs.run import Run
+from preimage.training.recipes import Plan
 from preimage.training.trainer import Trainer
 
 try:
@@ -30,27 +33,38 @@ LOGGED = 400  # lines of training figures in metrics.jsonl, besides the validati
 class Training:
     """One run being trained: `for step in training:` trains and writes; `stop()` ends it."""
 
-    def __init__(self, run: Run, trainer: Trainer, *, notes: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        run: Run,
+        trainer: Trainer,
+        *,
+        notes: tuple[str, ...] = (),
+        tensorboard: bool = False,  # also write the figures below RUN/tensorboard
+    ):
         self.run, self.trainer, self.notes = run, trainer, notes
         self.stopped = False
         self._lock = _locked(run)
         self._window: list[dict[str, float]] = []
-        self._tensorboard = None
+        self._tensorboard = summary_writer()(str(run.path / "tensorboard")) if tensorboard else None
         self._plotted = -PLOT_EVERY  # when the curves were last drawn
+
+    @property
+    def done(self) -> int:
+        """Steps done."""
+        return self.trainer.done
+
+    @property
+    def total(self) -> int:
+        """Steps in all."""
+        return self.trainer.total
+
+    @property
+    def finished(self) -> bool:
+        return self.trainer.finished
 
     def stop(self) -> None:
         """Save and end after the current step."""
         self.stopped = True
-
-    def tensorboard(self) -> None:
-        """Also write the figures for TensorBoard, below `RUN/tensorboard`."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise InputError(
-                "--tensorboard needs an extra: pip install 'preimage[tensorboard]'"
-            ) from None
-        self._tensorboard = SummaryWriter(str(self.run.path / "tensorboard"))
 
     def __iter__(self) -> Iterator[Step]:
         trainer = self.trainer
@@ -136,13 +150,16 @@ def loss_curves(run: Run) -> Plot | None:
     return curves(series, xlabel="step", ylabel="loss") if series else None
 
 
-def start(run: Run, data: Dataset, *, notes: tuple[str, ...] = ()) -> Training:
-    """Begin a run that `Run.create` has made."""
-    return Training(run, _trainer(run, data), notes=notes)
+def new_trainer(plan: Plan, data: Dataset, **settings: Any) -> Trainer:
+    """A trainer before its first step; its weights follow from the seed alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(settings["seed"])
+        model = build(plan.model)
+    return Trainer(model, data, plan.stages, **settings)
 
 
 def resume(run: Run, data: Dataset) -> Training:
-    """Go on with a run from its last checkpoint.
+    """Go on with a run from its last checkpoint; from the start, where it was killed before one.
 
     Raises InputError where the data are not those the run began with: the order of images, and so
     every step, would differ.
@@ -153,27 +170,27 @@ def resume(run: Run, data: Dataset) -> Training:
             f"the images of {data.source} have changed since {run.path} began; put them back, "
             "or start a new run"
         )
-    training = Training(run, _trainer(run, data))
-    training.trainer.load_state(load_checkpoint(run.last_checkpoint()))
+    settings = run.config["training"]
+    training = Training(run, new_trainer(run.plan, data, **settings))
+    run.sweep()
+    checkpoint = run.last_checkpoint()
+    if checkpoint is not None:
+        training.trainer.load_state(load_checkpoint(checkpoint))
+        # A kill may have come between the checkpoint and the weights that belong to it.
+        run.save_weights(training.trainer.result())
     run.cut_metrics(training.trainer.done)
     return training
 
 
-def _trainer(run: Run, data: Dataset) -> Trainer:
-    options = run.config["training"]
-    plan = run.plan
-    with torch.random.fork_rng():
-        torch.manual_seed(options["seed"])
-        model = build(plan.model)
-    return Trainer(
-        model,
-        data,
-        plan.stages,
-        seed=options["seed"],
-        device=options["device"],
-        precision=options["precision"],
-        validations=options["validations"],
-    )
+def summary_writer() -> Any:
+    """TensorBoard's writer. Raises InputError where the extra is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError(
+            "--tensorboard needs an extra: pip install 'preimage[tensorboard]'"
+        ) from None
+    return SummaryWriter
 
 
 def _locked(run: Run) -> io.TextIOWrapper:

@@ -17,6 +17,11 @@ def accelerator(device: str = "auto") -> Accelerator:
     return Accelerator(cpu=device == "cpu")
 
 
+def best_device(device: str = "auto") -> torch.device:
+    """The device of that name, or for "auto" the best there is."""
+    return accelerator(device).device
+
+
 def _has(device: str) -> bool:
     try:
         torch.empty(1, device=device)

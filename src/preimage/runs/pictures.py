@@ -1,0 +1,45 @@
+"""Images and latents that leave the library: PNG files, sheets of them, and array files."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from preimage.pictures import pairs, png, sheet
+from preimage.runs.files import readable_errors, write_bytes
+
+PathLike = str | os.PathLike[str]
+
+
+def save_sheet(images: Tensor | Mapping[str, Tensor], path: PathLike) -> Path:
+    """One PNG of images (N, C, H, W) in [−1, 1]; a mapping gives captioned rows of them."""
+    drawn = pairs(images) if isinstance(images, Mapping) else sheet(images)
+    return _written(Path(path), png(drawn))
+
+
+def save_images(images: Tensor, folder: PathLike, *, names: Sequence[str] | None = None) -> Path:
+    """A PNG for each image (N, C, H, W) in [−1, 1], pixel for pixel; numbered where unnamed."""
+    names = [f"{i:05d}" for i in range(len(images))] if names is None else names
+    for name, image in zip(names, images, strict=True):
+        _written(Path(folder) / f"{name}.png", png(sheet(image[None], scale=1)))
+    return Path(folder)
+
+
+def save_latents(path: PathLike, **arrays: Tensor | None) -> Path:
+    """An .npz of latents and what belongs to them; arrays that are None are left out."""
+    buffer = io.BytesIO()
+    kept = {name: array.numpy() for name, array in arrays.items() if array is not None}
+    np.savez(buffer, allow_pickle=False, **kept)  # type: ignore[arg-type]
+    return _written(Path(path), buffer.getvalue())
+
+
+def _written(path: Path, content: bytes) -> Path:
+    with readable_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, content)
+    return path
