@@ -12,6 +12,8 @@ Names are imported when they are first used, so that `import preimage` is instan
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -142,7 +144,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # `training` and others name both a function of the api and a room below; the function wins.
     if name in _ROOM:
         value = getattr(importlib.import_module(_ROOM[name]), name)
         globals()[name] = value
@@ -152,3 +153,18 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+class _Package(ModuleType):
+    """`preimage.training` is the function, although a room below bears the same name."""
+
+    @property
+    def training(self) -> Any:
+        return importlib.import_module("preimage.api").training
+
+    @training.setter
+    def training(self, room: ModuleType) -> None:
+        """What importing the room does; `from preimage.training import …` works without it."""
+
+
+sys.modules[__name__].__class__ = _Package

@@ -187,7 +187,7 @@ def load(run: PathLike, *, device: str = "cpu") -> LatentModel:
     Raises InputError where the folder is no run, is half-written, is from a newer version, or
     where its weights do not fit its config.
     """
-    return _load_run(run).to(best_device(device))
+    return _load_run(Path(run)).to(best_device(device))
 
 
 def run_dataset(run: Run, *, progress: Callable[[Step], None] | None = None) -> Dataset:

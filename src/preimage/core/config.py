@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,9 +46,37 @@ def from_json(value: Any, types: Mapping[str, type]) -> Any:
 
 
 def changed(config: Any, **options: Any) -> tuple[Any, set[str]]:
-    """The config with those options replaced that it has, and the names it did have."""
+    """The config with those options replaced that it has, and the names it did have.
+
+    Raises InputError where a value is not of the option's kind.
+    """
     known = {f.name for f in dataclasses.fields(config)} & options.keys()
-    return dataclasses.replace(config, **{name: options[name] for name in known}), known
+    kinds = typing.get_type_hints(type(config)) if known else {}
+    values = {name: _of_kind(name, options[name], kinds[name]) for name in known}
+    return dataclasses.replace(config, **values), known
+
+
+def _of_kind(name: str, value: Any, kind: Any) -> Any:
+    """The value as the option takes it: a list for a tuple, a whole number for a float."""
+    parts = typing.get_args(kind)
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, list | tuple) and (... in parts or len(value) == len(parts)):
+            return tuple(value)
+        count = "some" if ... in parts else len(parts)
+        raise InputError(f"{name}={value!r} is not a list of {count} values, as in [1, 2]")
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if math.isfinite(value):
+            return value
+    elif kind not in _KINDS:  # another config
+        if dataclasses.is_dataclass(value) or (value is None and type(None) in parts):
+            return value
+        raise InputError(f'{name}={value!r} is not a config with a "type", as config.json has it')
+    elif isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    raise InputError(f"{name}={value!r} is not {_KINDS[kind]}")
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
 def unknown_option(name: str, known: set[str]) -> InputError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from preimage.core import DataSpec, InputError
-from preimage.core.config import changed, unknown_option
+from preimage.core.config import changed, from_json, unknown_option
 from preimage.core.errors import nearest_name
 from preimage.models import CONFIGS, AutoencoderConfig, GANConfig, ModelConfig
 from preimage.nets import MLP, Conv, Patch, Progressive, Residual
@@ -293,8 +293,9 @@ def chosen(facts: Facts) -> tuple[str, str]:
 def customised(plan: Plan, **options: Any) -> Plan:
     """The plan with options replaced, wherever the model or a stage has one of that name.
 
-    Raises InputError for an option that neither has.
+    Raises InputError for an option that neither has, and for a value it cannot have.
     """
+    options = {name: _allowed(name, value) for name, value in options.items()}
     model, used = changed(plan.model, **options)
     stages = []
     for stage in plan.stages:
@@ -305,6 +306,22 @@ def customised(plan: Plan, **options: Any) -> Plan:
         known = {f.name for config in (plan.model, *plan.stages) for f in fields(config)}
         raise unknown_option(sorted(unused)[0], known - {"data", "net"})
     return Plan(model, tuple(stages))
+
+
+POSITIVE = {"latent", "batch_size", "learning_rate", "critic_rate", "critic_steps", "lazy", "sigma"}
+
+
+def _allowed(name: str, value: Any) -> Any:
+    """An option's value; JSON of a net becomes that net."""
+    if isinstance(value, dict):
+        return from_json(value, TYPES)
+    shares = {"ema": [value], "betas": value}.get(name, [])
+    if isinstance(shares, list | tuple) and not all(0 <= share < 1 for share in shares):
+        raise InputError(f"{name}={value} is not possible; give 0 or more, and less than 1")
+    if isinstance(value, int | float) and (value < 0 or (value == 0 and name in POSITIVE)):
+        least = "more than 0" if name in POSITIVE else "0 or more"
+        raise InputError(f"{name}={value} is not possible; give {least}")
+    return value
 
 
 def scaled(plan: Plan, *, steps: int) -> Plan:
