@@ -80,8 +80,9 @@ class NoiseInjection(nn.Module):
 class MinibatchDeviation(nn.Module):
     """Appends one channel: the mean deviation over groups of the batch (Karras et al. 2018, §3).
 
-    In groups of 4 neighbours, so that the critic can see that samples look alike. In evaluation
-    every image stands alone and the channel is the running mean, so batches do not couple.
+    In groups of 4 neighbours, so that the critic can see that samples look alike, and so that reals
+    and fakes in one batch, one after the other, stay apart. In evaluation every image stands alone
+    and the channel is the running mean, so batches do not couple.
     """
 
     running: Tensor  # ()
@@ -95,8 +96,8 @@ class MinibatchDeviation(nn.Module):
         b, _, h, w = x.shape
         if not self.training or b % self.group:
             return torch.cat([x, self.running.to(x.dtype).expand(b, 1, h, w)], 1)
-        groups = x.float().reshape(self.group, -1, *x.shape[1:])  # members of a group: stride b/4
-        deviation = (groups.var(0, unbiased=False) + 1e-8).sqrt().flatten(1).mean(1)
+        groups = x.float().reshape(-1, self.group, *x.shape[1:])
+        deviation = (groups.var(1, unbiased=False) + 1e-8).sqrt().flatten(1).mean(1)
         self.running.lerp_(deviation.detach().mean(), 0.01)
-        channel = deviation.repeat(self.group).to(x.dtype)[:, None, None, None]
+        channel = deviation.repeat_interleave(self.group).to(x.dtype)[:, None, None, None]
         return torch.cat([x, channel.expand(b, 1, h, w)], 1)
