@@ -77,6 +77,11 @@ class ProgressiveDecoder(Growing):
             self.blocks.append(nn.Sequential(change, ConvResidual(channels)))
         self.colours = nn.ModuleList(nn.Conv2d(width, data.channels, 1) for width in widths)
 
+    @property
+    def output(self) -> nn.Module:
+        """The last layer at full resolution."""
+        return self.colours[-1]
+
     def forward(self, z: Tensor) -> Tensor:
         level, α = self.state()
         h = self.blocks[0](self.dense(z).reshape(len(z), *self.inner))
@@ -84,7 +89,6 @@ class ProgressiveDecoder(Growing):
         for block in self.blocks[1 : level + 1]:
             coarser = F.interpolate(h, scale_factor=2, mode="nearest")
             h = block(coarser)
-            coarser = h if α == 1 else coarser
         x = self.colours[level](leaky(h))
         if α < 1:
             below = self.colours[level - 1](leaky(coarser))
