@@ -7,7 +7,7 @@ from math import prod
 
 from torch import Tensor, nn
 
-from preimage.core import DataSpec
+from preimage.core import DataSpec, InputError
 from preimage.nets.blocks import SLOPE, NoiseInjection
 from preimage.nets.pyramid import pyramid
 
@@ -36,17 +36,23 @@ class Conv:
     def layers(self, data: DataSpec) -> tuple[list[tuple[int, int]], tuple[int, int, int]]:
         """(channels, stride) of each layer from the image inwards, and the innermost shape."""
         if self.channels:
-            strides = self.strides or (2,) * len(self.channels)
-            shrink = prod(strides)
-            height, width = -(-data.height // shrink), -(-data.width // shrink)
-            return list(zip(self.channels, strides, strict=True)), (
-                self.channels[-1],
-                height,
-                width,
-            )
+            return self._named_layers(data)
         shape = pyramid(data)
         widths = [min(self.width * 2**level, self.widest) for level in range(shape.levels)]
         return [(w, 2) for w in widths], (widths[-1], shape.base_height, shape.base_width)
+
+    def _named_layers(self, data: DataSpec) -> tuple[list[tuple[int, int]], tuple[int, int, int]]:
+        strides = self.strides or (2,) * len(self.channels)
+        if len(strides) != len(self.channels):
+            raise InputError(f"{len(self.channels)} channels need as many strides, not {strides}")
+        shrink = prod(strides)
+        if data.kind != "image" or data.height % shrink or data.width % shrink:
+            raise InputError(
+                f"this net divides both sides of an image by {shrink}, which {data} does not "
+                f"allow; set the size to a multiple of {shrink}, or use an mlp recipe"
+            )
+        inner = (self.channels[-1], data.height // shrink, data.width // shrink)
+        return list(zip(self.channels, strides, strict=True)), inner
 
 
 def _activation(channels: int, norm: bool) -> list[nn.Module]:
