@@ -45,11 +45,9 @@ def cutout(x: Tensor, share: float = 0.5) -> Tensor:
     size = max(1, int(h * share + 0.5)), max(1, int(w * share + 0.5))
     centre_row = torch.randint(h + 1, (b, 1, 1), device=x.device)
     centre_column = torch.randint(w + 1, (b, 1, 1), device=x.device)
-    rows = torch.arange(h, device=x.device)[None, :, None]
-    columns = torch.arange(w, device=x.device)[None, None, :]
-    cut = ((rows - centre_row).abs() * 2 < size[0]) & (
-        (columns - centre_column).abs() * 2 < size[1]
-    )
+    row = torch.arange(h, device=x.device)[None, :, None] - (centre_row - size[0] // 2)
+    column = torch.arange(w, device=x.device)[None, None, :] - (centre_column - size[1] // 2)
+    cut = (row >= 0) & (row < size[0]) & (column >= 0) & (column < size[1])
     return x * (~cut)[:, None]
 
 
