@@ -42,8 +42,7 @@ class WrappedModel(LatentModel):
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Gaussian:
         if self.encoder_module is None:
             raise Unsupported("this model was wrapped without an encoder; pass encoder= to wrap")
-        low, high = self.range
-        x = (x + 1) * ((high - low) / 2) + low
+        x = self._in_range(x)
         found = self.encoder_module(x) if labels is None else self.encoder_module(x, labels)
         if isinstance(found, Gaussian):
             return found
@@ -55,8 +54,12 @@ class WrappedModel(LatentModel):
     def critic(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         if self.critic_module is None:
             raise Unsupported("this model was wrapped without a critic; pass critic= to wrap")
+        return self.critic_module(self._in_range(x)).reshape(len(x), -1).mean(1)
+
+    def _in_range(self, x: Tensor) -> Tensor:
+        """Images in [−1, 1] → in the range the modules think in."""
         low, high = self.range
-        return self.critic_module((x + 1) * ((high - low) / 2) + low).flatten(1).mean(1)
+        return (x + 1) * ((high - low) / 2) + low
 
 
 def wrap(
@@ -76,7 +79,8 @@ def wrap(
     and returns a mean, a (mean, log-variance) pair or a Gaussian. The module is put into
     evaluation mode: batch statistics would couple the images of a batch.
 
-    Raises InputError where one decoded latent does not give an image of shape `data.shape`.
+    Raises InputError where a decoded latent does not give an image of shape `data.shape`, or an
+    encoded image not a latent of shape `space.shape`.
     """
     low, high = range
     if not high > low:
@@ -100,11 +104,28 @@ def _check(model: WrappedModel) -> None:
     labels = model.labels_for(2)
     try:
         raw = model.generator(z) if labels is None else model.generator(z, labels)
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a stranger's module may raise anything
         raise InputError(
-            f"the module does not take latents of shape {tuple(z.shape)}: {reason}; check space="
+            f"the module does not take latents of shape {tuple(z.shape)}: {_line(error)}; "
+            "check space= and classes="
         ) from error
+    expected = (2, *model.data.shape)
     if not isinstance(raw, Tensor) or raw.numel() != 2 * model.data.size:
         got = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
-        raise InputError(f"the module returns {got}, not (2, *{model.data.shape}); check data=")
+        raise InputError(f"the module returns {got}, not {expected}; check data=")
+    if model.encoder_module is None:
+        return
+    try:
+        mean = model.encode(model.decode(z, labels), labels).mean
+    except Exception as error:
+        raise InputError(
+            f"the encoder does not take images of shape {expected}: {_line(error)}; check encoder="
+        ) from error
+    if mean.shape != z.shape:
+        raise InputError(
+            f"the encoder returns {tuple(mean.shape)}, not latents {tuple(z.shape)}; check space="
+        )
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
