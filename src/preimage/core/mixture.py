@@ -10,9 +10,14 @@ one writes log N(z; m, C) as a linear function of (z, z zᵀ), so that both step
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+BLOCK = 1 << 24  # numbers of products z zᵀ held at a time: 64 MiB
+
+Fitted = tuple[Tensor, Tensor, Tensor]  # masses (K,), means (K, d), Cholesky factors (K, d, d)
 
 
 class GaussianMixture(nn.Module):
@@ -37,6 +42,7 @@ class GaussianMixture(nn.Module):
 
     def transport(self, noise: Tensor, truncation: float = 1.0) -> Tensor:
         """Noise (B, 1 + d) → z (B, d); truncation shrinks each component about its own mean."""
+        noise = noise.to(self.means.device)
         u = torch.special.ndtr(noise[:, 0].double())
         k = torch.searchsorted(self.weights.double().cumsum(0), u).clamp_max(len(self.weights) - 1)
         ε = noise[:, 1:] * truncation
@@ -76,39 +82,50 @@ class GaussianMixture(nn.Module):
         iterations: int = 12,
         ridge: float = 1e-3,
     ) -> float:
-        """Fit to `z` by k-means, then EM; returns the mean log-likelihood of `z` in nats.
+        """Fit to `z` by k-means, then EM; returns the mean log-likelihood of (some of) `z` in nats.
 
         Latents are standardised first, and `ridge` is added to every (standardised) variance.
+        Memory does not grow with N · d²: the products z zᵀ are formed a block at a time.
         """
         K, d = self.means.shape
-        μ, σ = z.mean(0), z.std(0).clamp_min(1e-6)
+        μ, σ = z.mean(0), z.std(0, correction=0).clamp_min(1e-6)
         x = (z - μ) / σ
         rows, columns = torch.triu_indices(d, d)
-        products = x[:, rows] * x[:, columns]  # (N, d(d+1)/2): the upper triangle of x xᵀ
         twice = torch.where(rows == columns, 1.0, 2.0)
+        block = max(1, BLOCK // len(rows))
 
-        def maximise(responsibilities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            """M step: responsibilities (N, K) → component masses, means, Cholesky factors."""
-            mass = responsibilities.sum(0) + 1e-6
-            m = responsibilities.T @ x / mass[:, None]
-            second = responsibilities.T @ products / mass[:, None]
+        def maximise(responsible: Callable[[Tensor, Tensor, int], Tensor]) -> Fitted:
+            """M step: (x, its products, its first row) → responsibilities, all (block, …)."""
+            mass = torch.full((K,), 1e-6)
+            first, second = torch.zeros(K, d), torch.zeros(K, len(rows))
+            for start in range(0, len(x), block):
+                part = x[start : start + block]
+                products = part[:, rows] * part[:, columns]  # the upper triangle of x xᵀ
+                r = responsible(part, products, start)
+                mass += r.sum(0)
+                first += r.T @ part
+                second += r.T @ products
+            m, second = first / mass[:, None], second / mass[:, None]
             C = torch.zeros(K, d, d)
             C[:, rows, columns] = second
             C[:, columns, rows] = second
             C = C - m[:, :, None] * m[:, None, :] + ridge * torch.eye(d)
             return mass, m, _safe_cholesky(C.double())
 
-        responsibilities = _kmeans(x, K, generator)
-        mass, m, L = maximise(responsibilities)
+        clusters = _kmeans(x, K, generator)
+        mass, m, L = maximise(lambda part, _, start: clusters[start : start + len(part)])
         for _ in range(iterations):
             # E step: log w_k N(x) = c_k + x·P_k m_k − ½ xᵀ P_k x, as two matrix products
             P = torch.cholesky_inverse(L)
             Pm = (P @ m.double()[:, :, None])[:, :, 0]
             log_det = L.diagonal(dim1=1, dim2=2).log().sum(1)
-            c = (mass / mass.sum()).double().log() - log_det - 0.5 * (Pm * m).sum(1)
-            quadratic = -0.5 * P[:, rows, columns] * twice
-            logits = products @ quadratic.float().T + x @ Pm.float().T + c.float()
-            mass, m, L = maximise(logits.softmax(1))
+            c = ((mass / mass.sum()).double().log() - log_det - 0.5 * (Pm * m).sum(1)).float()
+            linear, quadratic = Pm.float().T, (-0.5 * P[:, rows, columns] * twice).float().T
+            mass, m, L = maximise(
+                lambda part, products, _, a=quadratic, b=linear, c=c: (
+                    products @ a + part @ b + c
+                ).softmax(1)
+            )
         self.weights.copy_(mass / mass.sum())
         self.means.copy_(m * σ + μ)
         self.factors.copy_(σ[:, None] * L.float())
