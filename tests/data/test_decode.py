@@ -21,12 +21,11 @@ def pixels(image: Image.Image, channels: int = 3, size: int = 32, **options) -> 
     return render(flatten(image), Target(size, size, channels, **options))
 
 
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "HSV", "YCbCr")
 RGB = Image.fromarray(picture(1))
 
 
-@pytest.mark.parametrize(
-    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "HSV", "YCbCr"]
-)
+@pytest.mark.parametrize("mode", MODES)
 def test_every_mode_looks_like_its_rgb(mode):
     image = (RGB.convert("L") if mode in ("LA", "PA") else RGB).convert(mode)
     expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)

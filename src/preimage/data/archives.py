@@ -61,7 +61,6 @@ def unpack(path: Path, into: Path) -> tuple[list[Item], Skipped]:
         with into.open("wb") as out:
             for name, size, stream, problem in opened(path, budget):
                 budget.member()
-                _check_path(name, path)
                 if not problem and size > MEMBER_BYTES:
                     problem = f"{size / 2**20:.0f} MiB, more than one image may have"
                 start = out.tell()
@@ -110,6 +109,7 @@ def _tar_members(path: Path, budget: _Budget) -> Iterator[_Member]:
         counted: Any = _Counted(seekable, budget)
         with tarfile.open(fileobj=counted, mode="r|") as archive:
             for member in archive:
+                _check_path(member.name, path)
                 if member.isdir():
                     continue
                 if not member.isfile():

@@ -6,6 +6,7 @@ NumPy files are read without pickle: an object array could run code when it is o
 from __future__ import annotations
 
 import gzip
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -72,7 +73,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    if "pickle" in str(error) or "Object arrays" in str(error):
+    if any(word in str(error) for word in ("pickle", "Object arrays", "Python objects")):
         return f"{path} holds pickled objects, which can run code; save plain arrays of numbers"
     text = (str(error).splitlines() or [type(error).__name__])[0]
     return f"{path} cannot be read: {text}"
@@ -195,9 +196,9 @@ def idx_array(path: Path) -> np.ndarray:
             head = file.read(4)
             if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES:
                 raise InputError(f"{path} is not an IDX file")
-            shape = np.frombuffer(file.read(4 * head[3]), ">u4").astype(np.int64)
+            shape = np.frombuffer(file.read(4 * head[3]), ">u4").tolist()
             dtype = np.dtype(_IDX_TYPES[head[2]])
-            size = int(np.prod(shape)) * dtype.itemsize
+            size = math.prod(shape) * dtype.itemsize
             if size > 64 << 30:
                 raise InputError(f"{path} declares {size / 2**30:.0f} GiB, more than can be read")
             data = bytearray()

@@ -81,7 +81,7 @@ def open_image(path: str, offset: int = 0, length: int = -1, *, max_pixels: int)
         raise Unusable("not an image") from None
     width, height = image.size
     if width * height > max_pixels:
-        raise Unusable(f"{width}×{height} pixels, more than the cap of {max_pixels}")
+        raise Unusable(f"more pixels than the cap of {max_pixels}")
     if width < 1 or height < 1:
         raise Unusable("no pixels")
     return image
@@ -186,6 +186,8 @@ def reason(error: BaseException) -> str:
     """Why an image could not be used, in one line."""
     if isinstance(error, MemoryError):
         return "needs more memory than a decoder may use"
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"more pixels than the cap of {Image.MAX_IMAGE_PIXELS}"
     text = str(error).strip().splitlines()
     return text[0][:200] if text else type(error).__name__
 

@@ -75,10 +75,10 @@ def decode_files(
     row_of = {i: row for row, i in enumerate(order)}
     if known is not None:
         for i in (i for i in order if i in kept):
-            old, _, hashes[row_of[i]], _ = known.rows[items[i].name]
-            images[row_of[i]] = pixels = known.images[old]
-            grey[row_of[i]] = bool((pixels == pixels[:1]).all())
-            good[row_of[i]] = True
+            old, _, content, _ = known.rows[items[i].name]
+            row, pixels = row_of[i], known.images[old]
+            images[row] = pixels
+            hashes[row], grey[row], good[row] = content, (pixels == pixels[:1]).all(), True
     jobs = [_job(i, items[i], row=row_of[i]) for i in order if i not in kept]
     settings = {"max_pixels": options.max_pixels, "map": str(path), "target": asdict(target)}
     for done, answer in enumerate(pool.run(jobs, settings, workers=workers), 1):

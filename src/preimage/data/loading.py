@@ -108,6 +108,8 @@ def _read_or_make(
     dataset = entry.read(final)
     if dataset is not None:
         return dataset
+    if final.is_dir() and entry.read(final) is None:
+        store.remove([final])  # damaged; a whole one appears under its name at once
     older = [path for path in final.parent.glob(f"*-{owner}-*") if path != final]
     with store.staging(base) as folder:
         known = next((k for path in older if (k := _known(path)) is not None), None)
