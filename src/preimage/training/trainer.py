@@ -310,15 +310,26 @@ class Trainer:
         if self.finished:
             return
         for name, optimizer in self.optimizers.items():
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
             slots: dict[int, dict[str, Tensor]] = {}
             for key, value in _below(f"optimizer/{name}/", state.tensors).items():
                 i, slot = key.split("/")
-                slots.setdefault(int(i), {})[slot] = value.clone()
+                slots.setdefault(int(i), {})[slot] = _laid_out_as(parameters[int(i)], value)
             optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """A copy of an optimizer's moment whose memory is ordered as its parameter's.
+
+    Files do not keep the order (channels_last), and fused Adam goes through memory as it lies.
+    """
+    if value.shape != parameter.shape:  # a counter
+        return value.clone()
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _optimizer(player: Player, config: Stage) -> torch.optim.Adam:
