@@ -74,7 +74,6 @@ class Trainer:
         self.best_value, self.best_step = math.inf, 0
         self.best: dict[str, Tensor] = {}
         self._begun = False  # whether the stage's `begin` has run
-        self._fixed_latents = None
         self._prepare()
 
     @property
@@ -157,6 +156,7 @@ class Trainer:
             if config.ema:
                 self._follow(self._decay(config))
         else:
+            self._restore_buffers()
             self._count_skip(config)
         metrics["skipped"] = float(self.skipped)
         return metrics
@@ -188,6 +188,12 @@ class Trainer:
         optimizer.step()
         self.usual_loss[update.player] = usual + 0.02 * (size - usual)
         return True
+
+    @torch.no_grad()
+    def _restore_buffers(self) -> None:
+        """Take back what a skipped step has left in running statistics: NaN would never leave."""
+        for mine, kept in zip(self.model.buffers(), self.average.buffers(), strict=True):
+            mine.copy_(kept)
 
     def _count_skip(self, config: Stage) -> None:
         self.skipped += 1
