@@ -18,7 +18,7 @@ from preimage.metrics.frechet import Moments, frechet_distance
 from preimage.models import GAN, Autoencoder
 from preimage.training import losses
 from preimage.training.augment import AUGMENTATIONS, augment
-from preimage.training.collapse import collapse_warning, diversity
+from preimage.training.collapse import collapse_warning, diversity, relative_diversity
 from preimage.training.likelihood import heldout_batches
 from preimage.training.stage import Batch, Context, Player, Stage, Update
 
@@ -153,7 +153,7 @@ class AdversarialMethod:
         net, moments, real_diversity = self.reference()
         batches = model.sample_batches(VALIDATION_SAMPLES, seed=self.context.seed)
         found = extract(net, (x.to(self.context.device) for x in batches))
-        spread = diversity(found) / real_diversity
+        spread = relative_diversity(diversity(found), real_diversity)
         figures = {"frechet": frechet_distance(Moments(found), moments), "diversity": spread}
         return figures, collapse_warning(spread)
 

@@ -9,7 +9,12 @@ WARN_BELOW = 0.4
 
 def diversity(features: Tensor) -> float:
     """Root mean squared distance between pairs of rows (N, F): √(2 · total variance)."""
-    return (2 * features.double().var(0).sum()).sqrt().item()
+    return (2 * features.double().var(0, correction=0).sum()).sqrt().item()
+
+
+def relative_diversity(fake: float, real: float) -> float:
+    """The diversity of samples over that of real images; 1 where those do not differ at all."""
+    return fake / real if real > 0 else 1.0
 
 
 def collapse_warning(ratio: float) -> tuple[str, ...]:
