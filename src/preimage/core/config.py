@@ -36,13 +36,19 @@ def from_json(value: Any, types: Mapping[str, type]) -> Any:
     fields = dict(value)
     name = fields.pop("type", None)
     if name == "DataSpec":
-        return DataSpec.from_json(fields)
+        try:
+            return DataSpec.from_json(fields)
+        except (KeyError, TypeError, ValueError):
+            raise InputError(f"{fields} in a run's config does not describe data") from None
     if name not in types:
         raise InputError(f"this version does not know '{name}' in a run's config; upgrade preimage")
     known = {f.name for f in dataclasses.fields(types[name])}
     if unknown := set(fields) - known:
         raise InputError(f"this version does not know '{name}.{unknown.pop()}'; upgrade preimage")
-    return types[name](**{key: from_json(item, types) for key, item in fields.items()})
+    try:
+        return types[name](**{key: from_json(item, types) for key, item in fields.items()})
+    except TypeError as error:  # a field without a default is missing
+        raise InputError(f"'{name}' in a run's config is incomplete: {error}") from None
 
 
 def changed(config: Any, **options: Any) -> tuple[Any, set[str]]:
