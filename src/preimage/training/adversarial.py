@@ -158,6 +158,4 @@ class AdversarialMethod:
         return figures, collapse_warning(spread)
 
     def finish(self, model: LatentModel) -> None:
-        for net in model.modules():
-            if hasattr(net, "grow"):
-                net.grow(1.0)  # type: ignore[operator]
+        """Nothing: the best weights stay at the resolution they were found best at."""
