@@ -34,7 +34,8 @@ class LinearPart(nn.Module):
         self.shape = data.shape
         self.factor = reduction(data)
         if data.kind == "image":
-            small = (data.channels, data.height // self.factor, data.width // self.factor)
+            sides = [max(side // self.factor, 1) for side in (data.height, data.width)]
+            small = (data.channels, *sides)
         else:
             small = data.shape
         self.small = small
@@ -48,7 +49,7 @@ class LinearPart(nn.Module):
     def reduce(self, x: Tensor) -> Tensor:
         """(B, *shape) → (B, D) at the reduced resolution."""
         if self.factor > 1:
-            x = F.avg_pool2d(x, self.factor)
+            x = F.adaptive_avg_pool2d(x, self.small[1:])
         return x.flatten(1)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ class LinearPart(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         x = self.decoder(z).float().reshape(len(z), *self.small)
         if self.factor > 1:
-            x = F.interpolate(x, scale_factor=self.factor, mode="bilinear")
+            x = F.interpolate(x, size=self.shape[1:], mode="bilinear")
         return x
 
     @torch.no_grad()
