@@ -103,15 +103,15 @@ class AdversarialMethod:
         config = self.config
         with torch.no_grad():
             fake = self.fakes(len(real), labels)
-        if penalise and (config.r1 or config.r2):
+        sloped = penalise and bool(config.r1 or config.r2)
+        if sloped:
             real, fake = real.clone().requires_grad_(True), fake.requires_grad_(True)
-        both = torch.cat([real, fake])
-        both_labels = None if labels is None else torch.cat([labels, labels])
-        on_real, on_fake = self.logits(both, both_labels).chunk(2)
+        # each alone: what looks at a whole batch must not see reals and fakes together
+        on_real, on_fake = self.logits(real, labels), self.logits(fake, labels)
         loss = adversarial = self.critic_loss(on_real, on_fake)
-        if penalise and config.r1:
+        if sloped and config.r1:
             loss = loss + config.lazy * config.r1 * losses.squared_slope(on_real, real).mean()
-        if penalise and config.r2:
+        if sloped and config.r2:
             loss = loss + config.lazy * config.r2 * losses.squared_slope(on_fake, fake).mean()
         if penalise and config.lipschitz:
             between = losses.interpolates(real, fake).detach().requires_grad_(True)
