@@ -121,10 +121,12 @@ class AdversarialMethod:
         return Update("critic", loss, {**metrics, "critic_fake": on_fake.detach().mean()})
 
     def generator_update(self, batch: Batch, labels: Tensor | None) -> Update:
-        fake = self.fakes(len(batch.x), labels)
-        with torch.no_grad():
-            on_real = self.logits(batch.x, labels)
-        loss = adversarial = self.generator_loss(on_real, self.logits(fake, labels))
+        on_fake = self.logits(self.fakes(len(batch.x), labels), labels)
+        on_real = on_fake.detach()  # not looked at, but by these losses:
+        if self.config.loss in losses.RELATIVISTIC:
+            with torch.no_grad():
+                on_real = self.logits(batch.x, labels)
+        loss = adversarial = self.generator_loss(on_real, on_fake)
         metrics = {"generator_loss": adversarial.detach()}
         if self.config.reconstruction:
             error = self.reconstruction_error(batch)

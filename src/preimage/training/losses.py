@@ -97,6 +97,9 @@ ADVERSARIAL = {
 }
 """Name → (critic's loss, generator's loss)."""
 
+RELATIVISTIC = {"relativistic"}
+"""Those whose generator's loss looks at the logits of real images too."""
+
 
 # --- penalties on the critic's slope ---
 
