@@ -26,7 +26,10 @@ class Critic(nn.Module):
 
         With classes, ⟨embedding(y), features⟩ is added: Miyato & Koyama 2018, equation 3.
         """
-        h = self.backbone(x)
+        return self.judge(self.maps(x), labels)
+
+    def judge(self, h: Tensor, labels: Tensor | None = None) -> Tensor:
+        """What `maps` found → logits (B, P)."""
         # a patch net gives (B, F, h, w) → (B, h·w, F), any other (B, F) → (B, 1, F)
         h = h.flatten(2).transpose(1, 2) if h.dim() == 4 else h[:, None]
         out = self.head(h)[..., 0].float()

@@ -35,6 +35,12 @@ class Sharpen(Likelihood):
     def method(self, model: LatentModel, context: Context) -> SharpenMethod:
         if not isinstance(model, Autoencoder) or model.critic_net is None:
             raise InputError("sharpening needs an autoencoder with a critic")
+        if not model.config.variational:
+            raise InputError("sharpening needs a variational autoencoder; leave variational on")
+        if self.loss not in losses.ADVERSARIAL:
+            known = ", ".join(losses.ADVERSARIAL)
+            raise InputError(f"no adversarial loss '{self.loss}'; choose from: {known}")
+        super().method(model, context)  # has checks of its own
         return SharpenMethod(self, model, context)
 
 
@@ -71,11 +77,12 @@ class SharpenMethod(LikelihoodMethod):
 
         nll, kl = self.nll(x̂, x), q.kl().mean()
         with self.context.autocast():
-            on_fake = self.critic.logits(x̂, labels)
+            fake = self.critic.maps(x̂)
+            on_fake = self.critic.judge(fake, labels)
             with torch.no_grad():
-                on_real = self.critic.logits(x, labels)
-                target = self.critic.maps(x)
-            feature = (self.critic.maps(x̂) - target).float().square().mean()
+                real = self.critic.maps(x)
+                on_real = self.critic.judge(real, labels)
+            feature = (fake - real).float().square().mean()
         opinion = self.generator_loss(on_real, on_fake)
         loss = nll + self.config.beta * kl
         loss = loss + D * (self.config.adversarial * opinion + self.config.feature * feature)
