@@ -23,14 +23,14 @@ from preimage.data import pool
 def decoded(monkeypatch) -> list[str]:
     """The files that were handed to decoding processes."""
     seen: list[str] = []
-    run = pool.run
+    run = pool.Pool.run
 
-    def spy(jobs, settings, **options):
+    def spy(self, jobs, settings):
         if "target" in settings:
             seen.extend(Path(job["path"]).name for job in jobs)
-        return run(jobs, settings, **options)
+        return run(self, jobs, settings)
 
-    monkeypatch.setattr("preimage.data.decoding.pool.run", spy)
+    monkeypatch.setattr(pool.Pool, "run", spy)
     return seen
 
 

@@ -126,7 +126,7 @@ def test_labels_that_do_not_fit_are_one_line(make_folder, tmp_path, name, conten
 def test_labels_may_change_without_decoding_again(make_folder, tmp_path, monkeypatch):
     folder = make_folder(seeds=range(4))
     data.load(folder)
-    monkeypatch.setattr("preimage.data.decoding.pool.run", None)
+    monkeypatch.setattr("preimage.data.pool.Pool.run", None)
     (tmp_path / "labels.csv").write_text(CSV)
     assert data.load(folder, labels=tmp_path / "labels.csv").classes == ("cat", "dog")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
@@ -53,10 +54,7 @@ def test_hostile_files_are_named_and_the_rest_is_read(make_folder, traps, monkey
     folder = make_folder(seeds=range(70))
     for name, word in {"a": "die", "b": "hang", "0030x": "die", "z": "eat"}.items():
         (folder / f"{name}.png").write_bytes(f"TRAP{word:5}".encode())
-    run = pool.run
-    monkeypatch.setattr(
-        "preimage.data.decoding.pool.run", lambda *a, **k: run(*a, **k, patience=3.0)
-    )
+    monkeypatch.setattr(pool.Pool, "__init__", partialmethod(pool.Pool.__init__, patience=3.0))
     found = data.load(folder, workers=2)
     assert len(found) == 70
     assert dict(found.skipped) == {

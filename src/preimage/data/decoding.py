@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,17 @@ from preimage.data.options import Options, choose_range, choose_size, range_note
 Progress = Callable[[Step], None]
 Stamp = tuple[int, int]  # a file's size and time of change
 _BLOCK = 512  # images copied at a time
+_PACKED = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".npz")
+
+
+@dataclass(frozen=True)
+class KnownRow:
+    """An image that is decoded already."""
+
+    row: int
+    stamp: Stamp
+    hash: int
+    header: Header
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class Known:
 
     images: np.ndarray  # (N, C, H, W)
     target: Target
-    rows: dict[str, tuple[int, Stamp, int, Header]]  # name → row, stamp, hash, header
+    rows: dict[str, KnownRow]  # by name
 
 
 @dataclass(frozen=True)
@@ -56,99 +67,125 @@ def decode_files(
 
     Raises InputError where none can be used.
     """
-    workers = workers or pool.usable_cpus()
-    skipped = list(skipped)
-    kept = _kept(items, stamps, known)
-    headers = _read_headers(items, kept, known, options, skipped, workers, progress)
-    if not headers:
-        raise InputError(_none_usable(items, skipped))
-    order = sorted(headers)
-    target, notes = _choose_target([headers[i] for i in order], options)
-    if known is None or not _fits(known.target, target, options):
-        kept = {}
+    kept = {} if known is None else _unchanged(items, stamps, known)
+    with pool.Pool(workers or pool.usable_cpus()) as decoders:
+        work = _Work(items, decoders, options.max_pixels, list(skipped), progress)
+        headers = {i: row.header for i, row in kept.items()}
+        for answer in work.answers((i for i in range(len(items)) if i not in kept), "look"):
+            headers[answer["index"]] = Header(**answer["header"])
+        work.check_any(headers)
+        order = sorted(headers)
+        target, notes = _choose_target([headers[i] for i in order], options)
+        if known is None or not _fits(known.target, target, options):
+            kept = {}
+        rows = _Rows(folder / "decoded.npy", len(order), target)
+        place = {i: row for row, i in enumerate(order)}
+        for i, row in kept.items():
+            assert known is not None
+            rows.put(place[i], row.hash, known.images[row.row])
+        for answer in work.answers((i for i in order if i not in kept), "decode", rows, place):
+            rows.note(place[answer["index"]], answer["hash"], answer["grey"])
 
-    path = folder / "decoded.npy"
-    images = new_map(path, (len(order), *target.shape), target.dtype)
-    hashes = np.zeros(len(order), np.uint64)
-    grey = np.ones(len(order), bool)
-    good = np.zeros(len(order), bool)
-    row_of = {i: row for row, i in enumerate(order)}
-    if known is not None:
-        for i in (i for i in order if i in kept):
-            old, _, content, _ = known.rows[items[i].name]
-            row, pixels = row_of[i], known.images[old]
-            images[row] = pixels
-            hashes[row], grey[row], good[row] = content, (pixels == pixels[:1]).all(), True
-    jobs = [_job(i, items[i], row=row_of[i]) for i in order if i not in kept]
-    settings = {"max_pixels": options.max_pixels, "map": str(path), "target": asdict(target)}
-    for done, answer in enumerate(pool.run(jobs, settings, workers=workers), 1):
-        i = answer["index"]
-        if "reason" in answer:
-            skipped.append((items[i].name, answer["reason"]))
-        else:
-            hashes[row_of[i]], grey[row_of[i]] = answer["hash"], answer["grey"]
-            good[row_of[i]] = True
-        _tell(progress, done, len(jobs), "decode", len(skipped))
-
-    if not good.any():
-        raise InputError(_none_usable(items, skipped))
-    channels = target.channels
-    if options.channels is None and grey[good].all():
-        channels = 1
-    rows = np.flatnonzero(good)
-    final = _compact(images, rows, channels, folder / "images.npy", path)
-    chosen = [order[row] for row in rows]
+    good = np.flatnonzero(rows.good)
+    work.check_any(good)
+    if options.channels is None and rows.grey[good].all():
+        target = replace(target, channels=1)
+    chosen = [order[row] for row in good]
     raw = Raw(
-        images=final,
+        images=rows.compact(good, target.channels, folder / "images.npy"),
         names=[items[i].name for i in chosen],
-        hashes=hashes[rows],
-        skipped=sorted(skipped),
+        hashes=rows.hashes[good],
+        skipped=sorted(work.skipped),
         value_range=target.range,
         notes=notes,
     )
-    return Decoded(raw, chosen, [headers[i] for i in chosen], replace(target, channels=channels))
+    return Decoded(raw, chosen, [headers[i] for i in chosen], target)
 
 
-def _kept(items: Sequence[Item], stamps: Sequence[Stamp], known: Known | None) -> set[int]:
-    """The files that have not changed since an earlier entry was made."""
-    if known is None:
-        return set()
-    return {
-        i
-        for i, (item, stamp) in enumerate(zip(items, stamps, strict=True))
-        if item.name in known.rows and known.rows[item.name][1] == stamp
-    }
+@dataclass
+class _Work:
+    """Hands files to decoding processes and lists those that cannot be used."""
+
+    items: Sequence[Item]
+    decoders: pool.Pool
+    max_pixels: int
+    skipped: Skipped
+    progress: Progress | None
+
+    def answers(
+        self,
+        indices: Iterable[int],
+        stage: str,
+        rows: _Rows | None = None,
+        place: Mapping[int, int] | None = None,  # index → row
+    ) -> Iterator[dict[str, Any]]:
+        """The answers on usable files: their headers, or with `rows` their hashes."""
+        settings: dict[str, Any] = {"max_pixels": self.max_pixels}
+        if rows is not None:
+            settings |= {"map": str(rows.path), "target": asdict(rows.target)}
+        jobs = []
+        for i in indices:
+            jobs.append({"index": i, **asdict(self.items[i])})
+            if place is not None:
+                jobs[-1]["row"] = place[i]
+        for done, answer in enumerate(self.decoders.run(jobs, settings), 1):
+            if "reason" in answer:
+                self.skipped.append((self.items[answer["index"]].name, answer["reason"]))
+            else:
+                yield answer
+            if self.progress is not None and (done == len(jobs) or done % 64 == 0):
+                counts = {"skipped": float(len(self.skipped))}
+                self.progress(Step(done, len(jobs), counts, stage=stage))
+
+    def check_any(self, usable: Sized) -> None:
+        """Raises InputError where no file can be used."""
+        if len(usable):
+            return
+        if not self.skipped:
+            raise InputError("holds no files")
+        packed = [name for name, _ in self.skipped if name.lower().endswith(_PACKED)]
+        if packed:
+            raise InputError(f"holds no usable image itself; give the archive in it: {packed[0]}")
+        name, why = self.skipped[0]
+        count = len(self.skipped)
+        raise InputError(f"holds no usable image: {count} files skipped, such as {name} ({why})")
 
 
-def _read_headers(
-    items: Sequence[Item],
-    kept: set[int],
-    known: Known | None,
-    options: Options,
-    skipped: Skipped,
-    workers: int,
-    progress: Progress | None,
-) -> dict[int, Header]:
-    headers = {} if known is None else {i: known.rows[items[i].name][3] for i in kept}
-    jobs = [_job(i, item) for i, item in enumerate(items) if i not in kept]
-    answers = pool.run(jobs, {"max_pixels": options.max_pixels}, workers=workers)
-    for done, answer in enumerate(answers, 1):
-        if "reason" in answer:
-            skipped.append((items[answer["index"]].name, answer["reason"]))
-        else:
-            headers[answer["index"]] = Header(**answer["header"])
-        _tell(progress, done, len(jobs), "look", len(skipped))
-    return headers
+class _Rows:
+    """The map that is being filled, and what is known of each row."""
+
+    def __init__(self, path: Path, count: int, target: Target):
+        self.path, self.target = path, target
+        self.images = new_map(path, (count, *target.shape), target.dtype)
+        self.hashes = np.zeros(count, np.uint64)
+        self.grey = np.zeros(count, bool)
+        self.good = np.zeros(count, bool)
+
+    def put(self, row: int, content: int, pixels: np.ndarray) -> None:
+        self.images[row] = pixels
+        self.note(row, content, bool((pixels == pixels[:1]).all()))
+
+    def note(self, row: int, content: int, grey: bool) -> None:
+        self.hashes[row], self.grey[row], self.good[row] = content, grey, True
+
+    def compact(self, rows: np.ndarray, channels: int, path: Path) -> np.ndarray:
+        """The rows asked for alone, and one channel alone where all are grey, in flat memory."""
+        if len(rows) == len(self.images) and channels == self.images.shape[1]:
+            self.images.flush()
+            self.path.rename(path)
+            return self.images
+        shape = (len(rows), channels, *self.images.shape[2:])
+        final = new_map(path, shape, self.images.dtype)
+        for first in range(0, len(rows), _BLOCK):
+            final[first : first + _BLOCK] = self.images[rows[first : first + _BLOCK], :channels]
+        self.path.unlink()
+        return final
 
 
-def _job(index: int, item: Item, **more: int) -> dict[str, Any]:
-    return {
-        "index": index,
-        "path": item.path,
-        "offset": item.offset,
-        "length": item.length,
-        **more,
-    }
+def _unchanged(items: Sequence[Item], stamps: Sequence[Stamp], known: Known) -> dict[int, KnownRow]:
+    """The files that are as they were when an earlier entry was made."""
+    found = ((i, known.rows.get(item.name)) for i, item in enumerate(items))
+    return {i: row for i, row in found if row is not None and row.stamp == stamps[i]}
 
 
 def _choose_target(headers: list[Header], options: Options) -> tuple[Target, list[str]]:
@@ -171,35 +208,3 @@ def _fits(old: Target, new: Target, options: Options) -> bool:
         return True
     widened = options.channels is None and old.channels == 1
     return widened and replace(old, channels=new.channels) == new
-
-
-def _compact(
-    images: np.memmap, rows: np.ndarray, channels: int, path: Path, old: Path
-) -> np.ndarray:
-    """The good rows alone, and one channel alone where all are grey, in flat memory."""
-    if len(rows) == len(images) and channels == images.shape[1]:
-        images.flush()
-        old.rename(path)
-        return images
-    final = new_map(path, (len(rows), channels, *images.shape[2:]), images.dtype)
-    for first in range(0, len(rows), _BLOCK):
-        final[first : first + _BLOCK] = images[rows[first : first + _BLOCK], :channels]
-    old.unlink()
-    return final
-
-
-def _none_usable(items: Sequence[Item], skipped: Skipped) -> str:
-    if not items and not skipped:
-        return "holds no files"
-    archives = [
-        n for n, _ in skipped if n.lower().endswith((".zip", ".tar", ".tgz", ".gz", ".npz"))
-    ]
-    if archives:
-        return f"holds no usable image itself; give the archive in it: {archives[0]}"
-    name, why = skipped[0]
-    return f"holds no usable image: {len(skipped)} files skipped, such as {name} ({why})"
-
-
-def _tell(progress: Progress | None, done: int, total: int, stage: str, skipped: int) -> None:
-    if progress is not None and (done == total or done % 64 == 0):
-        progress(Step(done, total, {"skipped": skipped}, stage=stage))

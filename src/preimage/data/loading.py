@@ -22,7 +22,7 @@ from preimage.data.assemble import assemble
 from preimage.data.convert import convert_arrays
 from preimage.data.dataset import Dataset
 from preimage.data.decode import MAX_PIXELS, Header, Target, flatten, open_image, reason, render
-from preimage.data.decoding import Known, Progress
+from preimage.data.decoding import Known, KnownRow, Progress
 from preimage.data.options import Colour, Options, Size, checked
 from preimage.data.source import BuiltIn, FileSource, Reading, Source, find
 
@@ -137,7 +137,7 @@ def _known(folder: Path) -> Known | None:
     if old is None or manifest is None:
         return None
     rows = {
-        name: (row, (size, time), int(old.hashes[row]), Header(**header))
+        name: KnownRow(row, (size, time), int(old.hashes[row]), Header(**header))
         for row, (name, size, time, header) in enumerate(manifest["rows"])
     }
     return Known(old.images, Target.from_json(manifest["target"]), rows)

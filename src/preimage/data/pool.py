@@ -17,10 +17,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 CHUNK = 32  # images handed to a process at a time
 PATIENCE = 60.0  # seconds one image may take
+
+_Job = dict[str, Any]
+_Answer = dict[str, Any]
+_Chunk = tuple[dict[str, Any], list[_Job]]  # settings, jobs
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
@@ -28,38 +32,49 @@ _START = (
 )
 
 
-def run(
-    jobs: Sequence[dict[str, Any]],  # each with an "index"
-    settings: dict[str, Any],
-    *,
-    workers: int,
-    patience: float = PATIENCE,
-) -> Iterator[dict[str, Any]]:
-    """Answers to the jobs, in the order they come; a failed one has a "reason"."""
-    todo: queue.SimpleQueue[list[dict[str, Any]]] = queue.SimpleQueue()
-    for first in range(0, len(jobs), CHUNK):
-        todo.put(list(jobs[first : first + CHUNK]))
-    answers: queue.SimpleQueue[dict[str, Any] | BaseException] = queue.SimpleQueue()
-    count = min(workers, -(-len(jobs) // CHUNK))
-    handlers = [_Handler(todo, answers, json.dumps(settings), patience) for _ in range(count)]
-    for handler in handlers:
-        handler.start()
-    try:
-        for _ in range(len(jobs)):
-            while True:
-                try:
-                    answer = answers.get(timeout=0.5)
-                    break
-                except queue.Empty:
-                    for handler in handlers:
-                        handler.end_if_stuck()
+class Pool:
+    """Decoding processes, started when there is work and ended with the `with` block."""
+
+    def __init__(self, workers: int, *, patience: float = PATIENCE):
+        self.workers, self.patience = workers, patience
+        self.todo: queue.SimpleQueue[_Chunk | None] = queue.SimpleQueue()
+        self.answers: queue.SimpleQueue[_Answer | BaseException] = queue.SimpleQueue()
+        self.handlers: list[_Handler] = []
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handler in self.handlers:
+            handler.stop()
+            self.todo.put(None)
+        for handler in self.handlers:
+            handler.join()
+
+    def run(self, jobs: Sequence[_Job], settings: dict[str, Any]) -> Iterator[_Answer]:
+        """Answers to the jobs, in the order they come; a failed one has a "reason".
+
+        Each job has an "index", and each answer the index of its job.
+        """
+        chunks = [list(jobs[i : i + CHUNK]) for i in range(0, len(jobs), CHUNK)]
+        for chunk in chunks:
+            self.todo.put((settings, chunk))
+        while len(self.handlers) < min(self.workers, len(chunks)):
+            self.handlers.append(_Handler(self.todo, self.answers, self.patience))
+            self.handlers[-1].start()
+        for _ in jobs:
+            answer = self._next()
             if isinstance(answer, BaseException):
                 raise answer
             yield answer
-    finally:
-        for handler in handlers:
-            handler.stop()
-            handler.join()
+
+    def _next(self) -> _Answer | BaseException:
+        while True:
+            try:
+                return self.answers.get(timeout=0.5)
+            except queue.Empty:
+                for handler in self.handlers:
+                    handler.end_if_stuck()
 
 
 class _Handler(threading.Thread):
@@ -67,69 +82,52 @@ class _Handler(threading.Thread):
 
     def __init__(
         self,
-        todo: queue.SimpleQueue[list[dict[str, Any]]],
-        answers: queue.SimpleQueue[dict[str, Any] | BaseException],
-        settings: str,
+        todo: queue.SimpleQueue[_Chunk | None],
+        answers: queue.SimpleQueue[_Answer | BaseException],
         patience: float,
     ):
         super().__init__(daemon=True)
-        self.todo, self.answers, self.settings, self.patience = todo, answers, settings, patience
+        self.todo, self.answers, self.patience = todo, answers, patience
         self.process: subprocess.Popen[str] | None = None
         self.since: float | None = None  # when the image at hand was begun
         self.stuck = self.stopping = False
 
     def run(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while not self.stopping:
-                chunk = self.todo.get_nowait()
-                try:
-                    while chunk and not self.stopping:
-                        chunk = self._work(chunk)
-                except BaseException as error:  # handed to whoever reads the answers
-                    self.answers.put(error)
-                    return
-        self.stop()
+        try:
+            while (chunk := self.todo.get()) is not None and not self.stopping:
+                settings, jobs = chunk
+                while jobs and not self.stopping:
+                    jobs = self._work(settings, jobs)
+        except BaseException as error:  # handed to whoever reads the answers
+            self.answers.put(error)
+        finally:
+            self.stop()
 
-    def _work(self, chunk: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Answer the chunk; what is left of it where the process was lost on the way."""
-        process = self.process or self._start()
+    def _work(self, settings: dict[str, Any], jobs: list[_Job]) -> list[_Job]:
+        """Answer the jobs; what is left of them where the process was lost on the way."""
+        fresh = self.process is None
+        process = self.process = self.process or _start()
         assert process.stdin is not None
         assert process.stdout is not None
-        fresh, self.process = self.process is None, process
         self.since = time.monotonic()
         with contextlib.suppress(OSError):  # a broken pipe shows as the end of its answers
-            _send(process.stdin, json.dumps(chunk))
-        for done, job in enumerate(chunk):
+            process.stdin.write(json.dumps({"settings": settings, "jobs": jobs}) + "\n")
+            process.stdin.flush()
+        for done, job in enumerate(jobs):
             line = process.stdout.readline()
             if not line.endswith("\n"):
-                stuck, self.process, self.since, self.stuck = self.stuck, None, None, False
+                stuck = self.stuck
+                self.process, self.since, self.stuck = None, None, False
                 process.kill()
-                process.wait()
-                if self.stopping:
-                    return []
-                if fresh and done == 0 and not stuck and process.returncode == 1:
+                if process.wait() == 1 and fresh and done == 0 and not stuck:
                     raise RuntimeError("the process that decodes images could not be started")
                 why = f"took longer than {self.patience:g} s" if stuck else "crashed the decoder"
                 self.answers.put({"index": job["index"], "reason": why})
-                return chunk[done + 1 :]
+                return jobs[done + 1 :]
             self.since = time.monotonic()
             self.answers.put(json.loads(line))
         self.since = None
         return []
-
-    def _start(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-        )
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            _send(process.stdin, self.settings)
-        return process
 
     def end_if_stuck(self) -> None:
         since, process = self.since, self.process
@@ -144,9 +142,15 @@ class _Handler(threading.Thread):
             process.wait()
 
 
-def _send(pipe: IO[str], line: str) -> None:
-    pipe.write(line + "\n")
-    pipe.flush()
+def _start() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _START, json.dumps(sys.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+    )
 
 
 def usable_cpus() -> int:

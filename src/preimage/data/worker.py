@@ -1,7 +1,7 @@
 """The process that opens files nobody vouches for: it may crash or be killed, the load goes on.
 
-It reads one JSON line of settings, then one JSON line for each chunk of work, and answers each
-image with one JSON line. Pixels do not travel: they are written into the shared memory map.
+It reads one JSON line for each chunk of work, with its settings, and answers each image with one
+JSON line. Pixels do not travel: they are written into the shared memory map.
 """
 
 from __future__ import annotations
@@ -33,15 +33,18 @@ def main() -> None:
     # What libraries print must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    settings = json.loads(sys.stdin.readline())
     _limit_memory()
-    strict_pillow(settings["max_pixels"])
+    settings: dict[str, Any] = {}
     target = pixels = None
-    if "target" in settings:
-        target = Target.from_json(settings["target"])
-        pixels = np.lib.format.open_memmap(settings["map"], mode="r+")
     for line in sys.stdin:
-        for job in json.loads(line):
+        chunk = json.loads(line)
+        if chunk["settings"] != settings:
+            settings = chunk["settings"]
+            strict_pillow(settings["max_pixels"])
+            if "target" in settings:
+                target = Target.from_json(settings["target"])
+                pixels = np.lib.format.open_memmap(settings["map"], mode="r+")
+        for job in chunk["jobs"]:
             answer: dict[str, Any] = {"index": job["index"]}
             try:
                 answer |= _work(job, settings["max_pixels"], target, pixels)
