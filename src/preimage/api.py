@@ -53,6 +53,11 @@ def recipes() -> dict[str, Recipe]:
     return dict(_recipes.RECIPES)
 
 
+def recipe(name: str) -> Recipe:
+    """One of them. Raises InputError for a name that is none."""
+    return _recipes.named(name)
+
+
 @dataclass(frozen=True)
 class Proposal:
     """What a recipe makes of some images: the model and the stages that would train it."""
@@ -246,6 +251,7 @@ class Reconstruction:
 
     original: Tensor  # (B, C, H, W) in [−1, 1]
     reconstruction: Tensor  # likewise
+    latents: Tensor  # (B, *space.shape)
     error: Tensor
 
 
@@ -257,14 +263,17 @@ def reconstruct(
 
     Raises Unsupported where the model has no encoder.
     """
-    parts = []
+    latents, decoded = [], []
     for first in range(0, len(images), batch_size):
         x = images[first : first + batch_size].to(model.device)
         y = None if labels is None else labels[first : first + batch_size].to(model.device)
-        parts.append(model.decode(model.encode(x, y).mean, y).float().cpu())
-    decoded = torch.cat(parts) if parts else images[:0]
-    error = (decoded - images.cpu()).square().flatten(1).mean(1)
-    return Reconstruction(images.cpu(), decoded, error)
+        z = model.encode(x, y).mean
+        latents.append(z.cpu())
+        decoded.append(model.decode(z, y).float().cpu())
+    original = images.cpu()
+    made = torch.cat(decoded) if decoded else original[:0]
+    z = torch.cat(latents) if latents else torch.empty(0, *model.space.shape)
+    return Reconstruction(original, made, z, (made - original).square().flatten(1).mean(1))
 
 
 def class_labels(
@@ -368,6 +377,7 @@ __all__ = [
     "images",
     "load",
     "plan",
+    "recipe",
     "recipes",
     "reconstruct",
     "resume",

@@ -272,11 +272,16 @@ def labelled(facts: Facts) -> tuple[str, ...]:
     return facts.classes
 
 
-def plan(name: str, facts: Facts) -> Plan:
-    """The plan of a recipe for this data. Raises InputError for an unknown name."""
+def named(name: str) -> Recipe:
+    """The recipe of that name. Raises InputError where there is none."""
     if name not in RECIPES:
         raise InputError(f"no recipe '{name}'; {nearest_name(name, RECIPES)}")
-    return RECIPES[name].plan(facts)
+    return RECIPES[name]
+
+
+def plan(name: str, facts: Facts) -> Plan:
+    """The plan of a recipe for this data. Raises InputError for an unknown name."""
+    return named(name).plan(facts)
 
 
 def chosen(facts: Facts) -> tuple[str, str]:
@@ -309,14 +314,15 @@ def customised(plan: Plan, **options: Any) -> Plan:
 
 
 POSITIVE = {"latent", "batch_size", "learning_rate", "critic_rate", "critic_steps", "lazy", "sigma"}
+SHARES = {"ema", "betas"}
 
 
 def _allowed(name: str, value: Any) -> Any:
     """An option's value; JSON of a net becomes that net."""
     if isinstance(value, dict):
         return from_json(value, TYPES)
-    shares = {"ema": [value], "betas": value}.get(name, [])
-    if isinstance(shares, list | tuple) and not all(0 <= share < 1 for share in shares):
+    shares = value if isinstance(value, list | tuple) else [value]
+    if name in SHARES and not all(isinstance(n, int | float) and 0 <= n < 1 for n in shares):
         raise InputError(f"{name}={value} is not possible; give 0 or more, and less than 1")
     if isinstance(value, int | float) and (value < 0 or (value == 0 and name in POSITIVE)):
         least = "more than 0" if name in POSITIVE else "0 or more"

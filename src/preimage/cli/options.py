@@ -1,0 +1,61 @@
+"""Options that several verbs take, and the parsers of those that are more than a word."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Device = Annotated[
+    str, typer.Option(help="Where to compute: cpu, cuda, …; auto takes the best there is.")
+]
+Seed = Annotated[int, typer.Option(help="All that is random follows from this number.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object, and nothing else, to stdout.")
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        help="Class of a conditional model; unset, the classes in turn, or the images' own."
+    ),
+]
+
+
+def parse_size(text: str) -> int | tuple[int, int]:
+    """`64`, or `48x64` for height and width."""
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+        raise typer.BadParameter(f"{text!r} is no size; give one like 64, or 48x64 (height, width)")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """`0,4095`."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no range; give one like 0,4095") from None
+    return low, high
+
+
+def parse_settings(texts: list[str]) -> dict[str, Any]:
+    """`key=value` each; the value is JSON where it can be, and else the text itself."""
+    settings = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise typer.BadParameter(
+                f"{text!r} is not key=value; give one like latent=32", param_hint="'--set'"
+            )
+        settings[name.strip().replace("-", "_")] = _value(value.strip())
+    return settings
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,35 @@
+"""Ctrl-C while training: the first saves and ends, the second ends at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from preimage import Training
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPING = b"\npreimage: saving after this step; once more ends at once, at the last checkpoint\n"
+
+
+@contextmanager
+def saved_on_signal(job: Training) -> Iterator[list[int]]:
+    """Within it, the first SIGINT or SIGTERM ends the job softly; yields the signals seen."""
+    seen: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        seen.append(number)
+        job.stop()
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        os.write(2, STOPPING)  # `print` may be what was interrupted, and cannot be entered twice
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

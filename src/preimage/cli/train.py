@@ -1,0 +1,191 @@
+"""`preimage train`: from images to a run."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from preimage.cli.options import Device, Json, Seed, parse_range, parse_settings, parse_size
+from preimage.cli.output import show
+from preimage.cli.progress import Bar
+from preimage.cli.stopping import saved_on_signal
+
+if TYPE_CHECKING:
+    from preimage import Training
+
+SOURCE = "A folder, zip or tar of images, an array file, one image, or a name of `datasets`."
+
+
+def train(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Argument(help=SOURCE)] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="How to train; see `recipes`. Unset, one is chosen.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder. Unset, runs/SOURCE-RECIPE.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run that was stopped or killed."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Length of training in all.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Length in minutes, about.")] = None,
+    size: Annotated[
+        Any, typer.Option(parser=parse_size, metavar="N|HxW", help="Size of the images.")
+    ] = None,
+    fit: Annotated[str, typer.Option(help="How images get there: crop, pad or stretch.")] = "crop",
+    channels: Annotated[int | None, typer.Option(help="1 for grey, 3 for colour.")] = None,
+    background: Annotated[
+        str, typer.Option(help="Colour below transparency and around padding.")
+    ] = "white",
+    range: Annotated[
+        Any,
+        typer.Option(
+            parser=parse_range,
+            metavar="LOW,HIGH",
+            help="Values of 16-bit and float images that mean black and white.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV or JSON-lines file of file names and their labels."),
+    ] = None,
+    conditional: Annotated[
+        bool, typer.Option("--conditional", help="Tell the model the class of each image.")
+    ] = False,
+    latent: Annotated[int | None, typer.Option(help="Numbers in a latent.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Weight of a VAE's KL term.")] = None,
+    likelihood: Annotated[
+        str | None, typer.Option(help="Of a VAE: learned-sigma, gaussian or bernoulli.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Step size of Adam.")] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Any other option of the recipe, as `recipes NAME --for SOURCE` lists them; "
+            "may be repeated.",
+        ),
+    ] = None,
+    validations: Annotated[
+        int, typer.Option(min=1, help="How often each stage is judged, pictured and saved.")
+    ] = 10,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write figures for TensorBoard.")
+    ] = False,
+    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> int:
+    """Train a model on images.
+
+    Ctrl-C saves; `--resume RUN` goes on, exactly as if nothing had happened.
+    """
+    import preimage as pi
+
+    with Bar() as bar:
+        if resume is not None:
+            _check_alone(context)
+            job = pi.resume(resume, progress=bar)
+        else:
+            if source is None:
+                raise typer.BadParameter("give the images to train on", param_hint="'SOURCE'")
+            known = {
+                "latent": latent,
+                "beta": beta,
+                "likelihood": likelihood,
+                "batch_size": batch_size,
+                "learning_rate": learning_rate,
+            }
+            job = pi.training(
+                source,
+                recipe=recipe,
+                out=out,
+                steps=steps,
+                minutes=minutes,
+                seed=seed,
+                device=device,
+                precision=precision,
+                validations=validations,
+                tensorboard=tensorboard,
+                conditional=conditional,
+                data={
+                    "size": size,
+                    "fit": fit,
+                    "channels": channels,
+                    "background": background,
+                    "range": range,
+                    "labels": labels,
+                },
+                progress=bar,
+                **{name: value for name, value in known.items() if value is not None},
+                **_settings(set or [], context),
+            )
+        return _follow(job, bar, as_json=as_json)
+
+
+def _check_alone(context: typer.Context) -> None:
+    """A run goes on as it was configured: any other option would be silently without effect."""
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "")
+        if given is None or given.name != "COMMANDLINE":
+            continue
+        if parameter.name not in ("resume", "as_json"):
+            name = parameter.opts[0] if parameter.opts[0].startswith("-") else "SOURCE"
+            raise typer.BadParameter(
+                "a run goes on with its own images and options; leave this out with --resume",
+                param_hint=f"'{name}'",
+            )
+
+
+def _settings(texts: list[str], context: typer.Context) -> dict[str, Any]:
+    """What `--set` says; an option that has a flag of its own is set by that."""
+    settings = parse_settings(texts)
+    flags = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for name in settings:
+        if name in flags or name in ("data", "progress"):
+            raise typer.BadParameter(
+                f"'{name}' cannot be set so; use {flags.get(name, 'SOURCE')}", param_hint="'--set'"
+            )
+    return settings
+
+
+def _follow(job: Training, bar: Bar, *, as_json: bool) -> int:
+    """Train to the end or to a signal, and say where things are."""
+    for note in job.notes:
+        bar.remark(note)
+    bar.remark(f"{job.run.config['recipe']} → {job.run.path}")
+    began = time.monotonic()
+    with saved_on_signal(job) as signals:
+        for step in job:
+            bar(step)
+    run = shlex.quote(str(job.run.path))
+    result = {
+        "run": str(job.run.path),
+        "recipe": job.run.config["recipe"],
+        "step": job.done,
+        "steps": job.total,
+        "finished": job.finished,
+        "seconds": round(time.monotonic() - began, 3),
+        "figures": bar.figures,
+        "data": job.run.config["data"],
+        "notes": list(job.notes),
+    }
+    if not job.finished:
+        text = (
+            f"stopped at step {job.done} of {job.total}; go on with: preimage train --resume {run}"
+        )
+    else:
+        text = f"trained {job.total} steps: {run}\nlook at it with:\n  preimage sample {run}"
+        if job.trainer.average.can("encode"):
+            source = shlex.quote(str(job.run.config["data"]["source"]))
+            text += f"\n  preimage reconstruct {run} {source}"
+    show(result, text, as_json=as_json)
+    return 128 + signals[0] if signals and not job.finished else 0
