@@ -47,13 +47,11 @@ class LinearPart(nn.Module):
             nn.init.zeros_(parameter)
 
     def reduce(self, x: Tensor) -> Tensor:
-        """(B, *shape) → (B, D) at the reduced resolution."""
-        if self.factor > 1:
-            x = F.adaptive_avg_pool2d(x, self.small[1:])
-        return x.flatten(1)
+        """(B, *shape) → (B, *small), at the reduced resolution."""
+        return F.adaptive_avg_pool2d(x, self.small[1:]) if self.factor > 1 else x
 
     def encode(self, x: Tensor) -> Tensor:
-        return self.encoder(self.reduce(x)).float()
+        return self.encoder(self.reduce(x).flatten(1)).float()
 
     def decode(self, z: Tensor) -> Tensor:
         x = self.decoder(z).float().reshape(len(z), *self.small)

@@ -65,6 +65,14 @@ class PrincipalComponents:
         """mean + V y: (B, k) → (B, D)."""
         return self.mean + y @ self.basis.T
 
+    def in_own_axes(self) -> PrincipalComponents:
+        """The components of the coefficients themselves: a diagonal covariance about 0."""
+        k = len(self.eigenvalues)
+        kept = self.eigenvalues.sum().item()
+        return PrincipalComponents(
+            torch.zeros(k), torch.eye(k), self.eigenvalues, kept, self.parity
+        )
+
     def first(self, k: int) -> PrincipalComponents:
         """The k largest; where fewer are known, filled with empty directions of no variance."""
         missing = max(k - len(self.eigenvalues), 0)

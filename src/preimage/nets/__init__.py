@@ -13,6 +13,7 @@ from torch import nn
 
 from preimage.core import DataSpec
 from preimage.nets.conv import Conv
+from preimage.nets.gated import Gated
 from preimage.nets.mlp import MLP
 from preimage.nets.patch import Patch
 from preimage.nets.progressive import Progressive
@@ -30,9 +31,10 @@ class Net(Protocol):
 NETS: dict[str, type] = {
     "MLP": MLP,
     "Conv": Conv,
+    "Gated": Gated,
     "Residual": Residual,
     "Patch": Patch,
     "Progressive": Progressive,
 }
 
-__all__ = ["MLP", "NETS", "Conv", "Net", "Patch", "Progressive", "Residual"]
+__all__ = ["MLP", "NETS", "Conv", "Gated", "Net", "Patch", "Progressive", "Residual"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from preimage.models import GAN, Autoencoder
 from preimage.training import losses
 from preimage.training.augment import AUGMENTATIONS, augment
 from preimage.training.collapse import collapse_warning, diversity, relative_diversity
-from preimage.training.likelihood import heldout_batches
+from preimage.training.likelihood import heldout_batches, image_batch
 from preimage.training.stage import Batch, Context, Player, Stage, Update
 
 VALIDATION_SAMPLES = 1024
@@ -76,6 +77,9 @@ class AdversarialMethod:
 
     def begin(self) -> tuple[str, ...]:
         return ()
+
+    def batch(self, indices: np.ndarray, mirrored: Tensor | None = None) -> Batch:
+        return image_batch(self.context, indices, mirrored)
 
     def fakes(self, n: int, labels: Tensor | None) -> Tensor:
         """Generated images (n, C, H, W) from latents of the prior."""

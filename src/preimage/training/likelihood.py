@@ -6,7 +6,7 @@ term summed over pixels and the second over latents, or the two do not balance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from preimage.core import InputError, LatentModel, seeds
 from preimage.models import Autoencoder
+from preimage.models.axes import PrincipalAxes
 from preimage.models.linear_start import (
     PrincipalComponents,
     optimal_linear_vae,
@@ -55,6 +56,24 @@ class LikelihoodMethod:
 
     def __init__(self, config: Likelihood, model: Autoencoder, context: Context):
         self.config, self.model, self.context = config, model, context
+        self._coefficients: Tensor | None = None  # (N, K), where training is on coefficients
+
+    def batch(self, indices: np.ndarray, mirrored: Tensor | None = None) -> Batch:
+        """Images or, where they do as well, their coefficients along the model's axes.
+
+        They do where the likelihood is a Gaussian of given σ: see `models/axes.py`.
+        """
+        axes = self.model.axes
+        if axes is None or self.config.likelihood != "gaussian":
+            return image_batch(self.context, indices, mirrored)
+        if self._coefficients is None:
+            self._coefficients = coefficients(axes, self.context)
+        y = self._coefficients[torch.from_numpy(indices)].to(self.context.device)
+        if mirrored is not None:
+            y = torch.where(mirrored[:, None], y * axes.parity, y)
+        labels = self.context.data.batch_labels(indices)
+        labels = None if labels is None else labels.to(self.context.device)
+        return Batch(y, labels, coefficients=True)
 
     def players(self) -> dict[str, Player]:
         slow = self.model.start_parameters()
@@ -69,11 +88,27 @@ class LikelihoodMethod:
         """Start the linear part at the optimal linear VAE of the training images."""
         if self.model.linear is None:
             return ()
-        components = reduced_components(self.model, self.context, mirror=self.config.flip)
+        components = self._components()
         candidates = self._noise_variances(components)
         best = min(candidates, key=lambda σ2: self._loss_from(components, σ2))
         self._loss_from(components, best)
+        if self.model.gates is not None:
+            self.model.start_contrast(self._some_images().x)
         return ("started from the optimal linear VAE of the images, in closed form",)
+
+    def _components(self) -> PrincipalComponents:
+        """The principal components of what the linear part sees."""
+        assert self.model.linear is not None
+        context, mirror = self.context, self.config.flip
+        if self.model.axes is None:
+            d = self.model.config.latent
+            return image_components(context, d, mirror=mirror, reduce=self.model.linear.reduce)
+        components = image_components(context, self.model.axes.count, mirror=mirror)
+        self.model.axes.start(components)
+        return components.first(self.model.axes.count).in_own_axes()
+
+    def _some_images(self) -> Batch:
+        return batch_of(self.context, self.context.data.train[:2000])
 
     def _noise_variances(self, components: PrincipalComponents) -> list[float]:
         """σ² to start from: the likelihood's own, or where it has none, some to choose from."""
@@ -108,10 +143,15 @@ class LikelihoodMethod:
     def loss(self, model: Autoencoder, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch and its parts, each ()."""
         with self.context.autocast():
-            q = model.encode(batch.x, batch.labels)
+            encode = model.posterior if batch.coefficients else model.encode
+            decode = model.raw if batch.coefficients else model.decode
+            q = encode(batch.x, batch.labels)
             z = q.sample() if model.config.variational else q.mean
-            x̂ = model.decode(z, batch.labels)
+            x̂ = decode(z, batch.labels)
         nll = self.nll(x̂, batch.x)
+        if batch.coefficients:
+            assert model.axes is not None
+            nll = nll + model.axes.outside / (2 * self.config.sigma**2)
         if model.config.variational:
             kl = q.kl().mean()
             return nll + self.config.beta * kl, {"nll": nll.detach(), "kl": kl.detach()}
@@ -143,20 +183,35 @@ class LikelihoodMethod:
         fit_mixture(model, self.context)
 
 
-def reduced_components(
-    model: Autoencoder, context: Context, *, mirror: bool
+def image_components(
+    context: Context,
+    k: int,
+    *,
+    mirror: bool,
+    reduce: Callable[[Tensor], Tensor] | None = None,  # what is done to images first
 ) -> PrincipalComponents:
-    """The principal components of up to 10,000 training images, as the linear part sees them."""
-    linear = model.linear
-    assert linear is not None
+    """The first k principal components of up to 10,000 training images."""
     order = np.random.default_rng(context.seed).permutation(context.data.train)[:START_IMAGES]
 
     def batches() -> Iterator[Tensor]:
         for indices in chunks(np.sort(order), 500):
             x = context.data.batch(indices)  # type: ignore[arg-type]
-            yield linear.reduce(x).reshape(len(x), *linear.small)
+            yield x if reduce is None else reduce(x)
 
-    return principal_components(batches, model.config.latent, mirror=mirror, seed=context.seed)
+    low = context.bfloat16 and context.device.type == "cpu"  # where the components are found
+    precision = torch.bfloat16 if low else torch.float32
+    return principal_components(batches, k, mirror=mirror, precision=precision, seed=context.seed)
+
+
+@torch.no_grad()
+def coefficients(axes: PrincipalAxes, context: Context) -> Tensor:
+    """The coefficients (N, K) of all training images, at their indices in the data."""
+    y = torch.empty(len(context.data), axes.count)
+    for indices in chunks(np.sort(context.data.train), 1000):
+        with context.autocast():
+            part = axes.coefficients(batch_of(context, indices).x)
+        y[torch.from_numpy(np.asarray(indices))] = part.cpu()
+    return y
 
 
 def heldout_batches(context: Context, size: int = 500) -> Iterator[Batch]:
@@ -173,6 +228,15 @@ def batch_of(context: Context, indices: object) -> Batch:
     labels = context.data.batch_labels(indices)  # type: ignore[arg-type]
     x = x.to(context.device)
     return Batch(x, None if labels is None else labels.to(context.device))
+
+
+def image_batch(context: Context, indices: object, mirrored: Tensor | None) -> Batch:
+    """The batch of these indices, some of them (B,) mirrored."""
+    batch = batch_of(context, indices)
+    if mirrored is None:
+        return batch
+    x = torch.where(mirrored[:, None, None, None], batch.x.flip(-1), batch.x)
+    return Batch(x, batch.labels)
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from preimage.core import InputError, LatentModel
@@ -16,7 +17,12 @@ from preimage.metrics.features import RandomFeatures
 from preimage.metrics.frechet import Moments, frechet_distance
 from preimage.models import Autoencoder
 from preimage.training import losses
-from preimage.training.likelihood import Likelihood, LikelihoodMethod, heldout_batches
+from preimage.training.likelihood import (
+    Likelihood,
+    LikelihoodMethod,
+    heldout_batches,
+    image_batch,
+)
 from preimage.training.stage import Batch, Context, Player, Update
 
 
@@ -60,6 +66,9 @@ class SharpenMethod(LikelihoodMethod):
         factor = self.config.critic_rate / self.config.learning_rate
         critic = Player([(list(self.critic.parameters()), factor)], self.config.clip)
         return {"critic": critic, **super().players()}
+
+    def batch(self, indices: np.ndarray, mirrored: torch.Tensor | None = None) -> Batch:
+        return image_batch(self.context, indices, mirrored)
 
     def begin(self) -> tuple[str, ...]:
         return ()  # the stage before it has begun from the closed form

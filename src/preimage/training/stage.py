@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -46,6 +47,7 @@ class Batch:
 
     x: Tensor
     labels: Tensor | None = None
+    coefficients: bool = False  # x is not images but their principal coefficients (B, K)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,10 @@ class Method(Protocol):
 
     def begin(self) -> tuple[str, ...]:
         """Before the first step; returns sentences for the person who watches."""
+        ...
+
+    def batch(self, indices: np.ndarray, mirrored: Tensor | None = None) -> Batch:
+        """The training images of these indices, some of them (B,) mirrored."""
         ...
 
     def updates(self, batch: Batch, *, step: int) -> Iterator[Update]:

@@ -162,12 +162,12 @@ class Trainer:
         return metrics
 
     def _batch(self, config: Stage) -> Batch:
-        batch = batch_of(self.context, self.order.batch(self.step))
+        indices = self.order.batch(self.step)
         if not config.flip:
-            return batch
+            return self.method.batch(indices)
         generator = seeds.generator(self.seed, "flip", self.stage, self.step)
-        flipped = torch.rand(len(batch.x), 1, 1, 1, generator=generator).to(self.device) < 0.5
-        return Batch(torch.where(flipped, batch.x.flip(-1), batch.x), batch.labels)
+        mirrored = torch.rand(len(indices), generator=generator).to(self.device) < 0.5
+        return self.method.batch(indices, mirrored)
 
     def _descend(self, update: Update, config: Stage) -> bool:
         """One optimizer step; False, and nothing moved, where loss or gradient is unsound."""
