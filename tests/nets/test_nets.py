@@ -1,0 +1,140 @@
+"""One suite over every backbone and size: shapes, gradients, determinism, batch invariance."""
+
+import pytest
+import torch
+from torch import nn
+
+from preimage.core import DataSpec, ImageSpec, InputError
+from preimage.nets import MLP, Conv, Patch, Progressive, Residual
+
+NAMED = Conv(channels=(8, 8, 8), strides=(1, 2, 1), norm=False, dense=16)
+NETS = {
+    "mlp": MLP((32, 16), blocks=1, noise=True),
+    "conv": Conv(8, widest=32, noise=True),
+    "conv-dense": Conv(8, widest=32, norm=False, dense=16),
+    "conv-named": NAMED,
+    "residual": Residual(8, widest=32, dense=16, deviation=True, noise=True),
+    "progressive": Progressive(8, widest=32),
+}
+slow = pytest.mark.slow
+SIZES = [8, 16, 28, 32, 64, pytest.param(128, marks=slow), pytest.param(256, marks=slow)]
+LATENT = 6
+
+
+def images(data, n=8, seed=0):
+    return torch.rand(n, *data.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def latents(n=8, seed=0):
+    return torch.randn(n, LATENT, generator=torch.Generator().manual_seed(seed))
+
+
+def awake(net: nn.Module) -> nn.Module:
+    """The net with nothing left at zero: residual branches, noise strengths, biases."""
+    g = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=g))
+    return net
+
+
+def check_gradients(net, inputs):
+    net.train()
+    (net(inputs) * torch.randn(net(inputs).shape)).sum().backward()
+    coarser = [id(p) for p in getattr(net, "colours", nn.ModuleList())[:-1].parameters()]
+    for name, parameter in net.named_parameters():
+        if id(parameter) not in coarser:  # a grown net leaves the layers of coarser pictures
+            assert parameter.grad is not None, f"{name} is not reached"
+            assert parameter.grad.abs().sum() > 0, f"{name} is reached by nothing"
+
+
+def check_evaluation(net, inputs):
+    """Deterministic, and each sample alone is what it is in a batch."""
+    net.eval()
+    with torch.no_grad():
+        together = net(inputs)
+        assert torch.equal(net(inputs), together)
+        alone = torch.cat([net(inputs[i : i + 1]) for i in range(3)])
+    assert torch.allclose(alone, together[:3], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", NETS)
+def test_encoders(name, size, channels):
+    data = ImageSpec(channels, size, size)
+    encoder = awake(NETS[name].encoder(data))
+    assert encoder(images(data)).shape == (8, encoder.features)
+    check_evaluation(encoder, images(data))
+    check_gradients(encoder, images(data))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", NETS)
+def test_decoders(name, size, channels):
+    data = ImageSpec(channels, size, size)
+    decoder = awake(NETS[name].decoder(data, LATENT))
+    assert decoder(latents()).shape == (8, *data.shape)
+    assert decoder.output in list(decoder.modules())
+    check_evaluation(decoder, latents())
+    check_gradients(decoder, latents())
+
+
+@pytest.mark.parametrize("name", ["conv", "residual", "progressive"])
+def test_images_need_not_be_square(name):
+    data = ImageSpec(3, 16, 32)
+    assert NETS[name].encoder(data)(images(data)).shape[0] == 8
+    assert NETS[name].decoder(data, LATENT)(latents()).shape == (8, 3, 16, 32)
+
+
+def test_the_patch_critic_sees_patches_only():
+    data = ImageSpec(3, 32, 32)
+    critic = Patch(8, depth=2).encoder(data).eval()
+    x = images(data, 1)
+    changed = x.clone()
+    changed[..., -4:, -4:] = 0
+    difference = (critic(x) - critic(changed)).abs().sum(1)[0]
+    assert critic(x).shape == (1, critic.features, 8, 8)
+    assert difference[-1, -1] > 0
+    assert not difference[:5, :5].any()  # the corner is out of their sight
+    with pytest.raises(InputError, match="critic"):
+        Patch().decoder(data, LATENT)
+
+
+@pytest.mark.parametrize("name", ["conv", "residual", "progressive"])
+@pytest.mark.parametrize(("size", "mend"), [(4, 8), (30, 28), (33, 32), (250, 256), (512, 256)])
+def test_a_size_that_no_net_takes_is_refused_with_the_nearest(name, size, mend):
+    for build in (NETS[name].encoder, lambda data: NETS[name].decoder(data, LATENT)):
+        with pytest.raises(InputError, match=f"{size}×{size}.*set the size to {mend}"):
+            build(ImageSpec(1, size, size))
+
+
+def test_other_sizes_that_halve_well_are_taken():
+    for size in (12, 20, 24, 40, 48, 56, 96, 112, 224):
+        data = ImageSpec(1, size, size)
+        assert NETS["conv"].decoder(data, LATENT)(latents(2)).shape == (2, 1, size, size)
+
+
+def test_named_strides_refuse_what_they_cannot_draw():
+    with pytest.raises(InputError, match="multiple of 2"):
+        NAMED.encoder(ImageSpec(1, 9, 9))
+    with pytest.raises(InputError, match="2 channels need as many strides"):
+        Conv(channels=(4, 4), strides=(2,)).encoder(ImageSpec(1, 8, 8))
+
+
+def test_convolutions_need_images():
+    with pytest.raises(InputError, match="mlp"):
+        Conv().encoder(DataSpec("vector", (64,)))
+    with pytest.raises(InputError, match="mlp"):
+        NAMED.encoder(DataSpec("vector", (64,)))
+
+
+@pytest.mark.parametrize("channels", [(4, 8), (4, 8, 8)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_any_stride_is_undone_exactly(channels, stride):
+    side = 2 * stride ** len(channels)
+    data = ImageSpec(1, side, side)
+    net = Conv(channels=channels, strides=(stride,) * len(channels), norm=False)
+    assert net.encoder(data)(images(data, 2)).shape == (2, channels[-1] * 4)
+    assert net.decoder(data, LATENT)(latents(2)).shape == (2, 1, side, side)
