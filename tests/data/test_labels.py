@@ -123,6 +123,13 @@ def test_labels_that_do_not_fit_are_one_line(make_folder, tmp_path, name, conten
     assert "\n" not in str(error.value)
 
 
+def test_a_labels_file_among_the_images_is_no_bad_image(make_folder):
+    folder = make_folder(seeds=range(4))
+    (folder / "labels.csv").write_text(CSV)
+    assert data.load(folder).skipped == [("labels.csv", "not an image")]
+    assert data.load(folder, labels=folder / "labels.csv").skipped == []
+
+
 def test_labels_may_change_without_decoding_again(make_folder, tmp_path, monkeypatch):
     folder = make_folder(seeds=range(4))
     data.load(folder)

@@ -92,6 +92,8 @@ def test_the_pixel_cap_is_checked_before_decoding(make_folder):
     Image.new("L", (3000, 3000)).save(folder / "huge.png")
     found = data.load(folder, max_pixels=10**6)
     assert found.skipped == [("huge.png", "more pixels than the cap of 1000000")]
+    with pytest.raises(InputError, match=r"huge\.png cannot be used: more pixels"):
+        data.images(folder / "huge.png", found.spec, max_pixels=10**6)
 
 
 def test_only_when_all_are_bad_is_it_an_error(tmp_path):

@@ -65,7 +65,7 @@ def unpack(path: Path, into: Path) -> tuple[list[Item], Skipped]:
                     problem = f"{size / 2**20:.0f} MiB, more than one image may have"
                 start = out.tell()
                 if stream is not None and not problem:
-                    problem = _copy(stream, out, budget)
+                    problem = _copy(stream, out)
                 if problem:
                     out.seek(start)
                     out.truncate()
@@ -84,7 +84,7 @@ _Member = tuple[str, int, IO[bytes] | None, str]  # name, declared size, stream,
 def _zip_members(path: Path, budget: _Budget) -> Iterator[_Member]:
     with zipfile.ZipFile(path) as archive:
         members = [m for m in archive.infolist() if not m.is_dir()]
-        budget.check(sum(m.file_size for m in members))
+        budget.check(sum(m.file_size for m in members))  # `open` reads no more than it declares
         for member in members:
             _check_path(member.filename, path)
         for member in members:
@@ -118,7 +118,7 @@ def _tar_members(path: Path, budget: _Budget) -> Iterator[_Member]:
                     yield member.name, member.size, archive.extractfile(member), ""
 
 
-def _copy(stream: IO[bytes], out: IO[bytes], budget: _Budget) -> str:
+def _copy(stream: IO[bytes], out: IO[bytes]) -> str:
     """Copy a member; the reason where it cannot be read, or is more than one image may have."""
     copied = 0
     while True:
@@ -131,7 +131,6 @@ def _copy(stream: IO[bytes], out: IO[bytes], budget: _Budget) -> str:
         copied += len(block)
         if copied > MEMBER_BYTES:
             return "more bytes than one image may have"
-        budget.spend(len(block))
         out.write(block)
 
 
@@ -152,16 +151,12 @@ class _Budget:
 
     def __init__(self, path: Path):
         self.path, self.packed = path, max(1, path.stat().st_size)
-        self.bytes = self.members = 0
+        self.members = 0
 
     def member(self) -> None:
         self.members += 1
         if self.members > MEMBERS:
             raise InputError(f"{self.path} holds more than {MEMBERS:,} files; split it")
-
-    def spend(self, count: int) -> None:
-        self.bytes += count
-        self.check(self.bytes)
 
     def check(self, total: int) -> None:
         """Raises InputError where this many unpacked bytes are too many for the packed ones."""

@@ -75,7 +75,7 @@ def load(
     base = store.root(cache)
     dataset = _cached(find(source, base), options, base, workers, progress)
     if labels is not None:
-        _apply_labels(dataset, Path(labels))
+        _apply_labels(dataset, Path(labels).expanduser())
     return dataset
 
 
@@ -150,6 +150,9 @@ def _apply_labels(dataset: Dataset, path: Path) -> None:
     dataset.attributes = {**dataset.attributes, **table.attributes}
     dataset.categories = {**dataset.categories, **table.categories}
     dataset.notes = (*dataset.notes, *table.notes)
+    # A labels file among the images was looked at as one of them.
+    inside = Path(dataset.source)
+    dataset.skipped = [s for s in dataset.skipped if inside / s[0] != path.resolve()]
 
 
 def from_arrays(
