@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         training,
         wrap,
     )
+    from preimage.comparison import compare
     from preimage.core import (
         DataSpec,
         Gaussian,
@@ -103,7 +104,11 @@ _CORE = (
     "Unsupported",
 )
 
-_ROOM = {**dict.fromkeys(_API, "preimage.api"), **dict.fromkeys(_CORE, "preimage.core")}
+_ROOM = {
+    **dict.fromkeys(_API, "preimage.api"),
+    **dict.fromkeys(_CORE, "preimage.core"),
+    "compare": "preimage.comparison",
+}
 
 __all__ = [
     "CacheEntry",
@@ -126,6 +131,7 @@ __all__ = [
     "cached",
     "class_labels",
     "clear_cache",
+    "compare",
     "dataset",
     "datasets",
     "fitted",
