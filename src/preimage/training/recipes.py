@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 from preimage.core import DataSpec, InputError
@@ -352,7 +353,8 @@ def _allowed(name: str, value: Any) -> Any:
 
 def scaled(plan: Plan, *, steps: int) -> Plan:
     """The plan with its stages shortened or lengthened in proportion, to `steps` in all."""
-    total = sum(stage.steps for stage in plan.stages)
-    lengths = [max(1, round(stage.steps * steps / total)) for stage in plan.stages]
+    total = max(sum(stage.steps for stage in plan.stages), 1)
+    ends = [round(end * steps / total) for end in accumulate(stage.steps for stage in plan.stages)]
+    lengths = [max(1, end - begin) for begin, end in pairwise([0, *ends])]
     stages = zip(plan.stages, lengths, strict=True)
     return Plan(plan.model, tuple(replace(stage, steps=n) for stage, n in stages))
