@@ -138,6 +138,20 @@ def test_npy_is_mapped_and_read(tmp_path):
     assert np.array_equal(data.load(tmp_path / "images.npy").images[:, 0], GREY)
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_large_arrays_are_mapped_and_not_held(tmp_path, monkeypatch, save):
+    monkeypatch.setattr("preimage.data.arrays.LARGE", 1000)
+    save(tmp_path / "set.npz", images=COLOUR, labels=np.arange(10))
+    found = data.load(tmp_path / "set.npz")
+    assert np.array_equal(found.images, COLOUR.transpose(0, 3, 1, 2))
+    assert found.labels.tolist() == list(range(10))
+    (entry,) = data.cache.entries()
+    assert not [file for file in entry.path.iterdir() if file.name.startswith("tmp")]
+    save(tmp_path / "evil.npz", images=np.array([Evil()] * 500, object))
+    with pytest.raises(InputError, match="pickled objects"):
+        data.load(tmp_path / "evil.npz")
+
+
 class Evil:
     def __reduce__(self):
         return (exit, (3,))

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import gzip
 import math
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -19,6 +22,7 @@ from preimage.core import InputError
 
 IMAGE_KEYS = ("images", "image", "x", "X", "data", "arr_0")
 LABEL_KEYS = ("labels", "label", "y", "Y", "targets", "classes")
+LARGE = 1 << 30  # bytes of an array that is mapped from the disk, and not held in memory
 SIDES = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 
 
@@ -42,14 +46,16 @@ class Arrays:
     independent: bool = False  # known to be drawn independently: likeness is no leak
 
 
-def read(path: Path) -> Arrays:
+def read(path: Path, spool: Path) -> Arrays:
     """The images of a .npy, .npz or IDX file (perhaps gzipped), with what lies beside them.
+
+    Arrays too large for memory are unpacked into a nameless file in the folder `spool`.
 
     Raises InputError where it holds no images, or pickled objects.
     """
     try:
         if zipfile.is_zipfile(path):
-            return from_mapping(_read_npz(path), str(path))
+            return from_mapping(_read_npz(path, spool), str(path))
         if path.suffix == ".npz":
             raise InputError(f"{path} is not an .npz file: it is damaged, or something else")
         if is_idx(path):
@@ -62,14 +68,36 @@ def read(path: Path) -> Arrays:
     return Arrays([Part(images)])
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def _read_npz(path: Path, spool: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         declared = sum(member.file_size for member in archive.infolist())
+        large = [m for m in archive.infolist() if m.file_size > LARGE]
     packed = path.stat().st_size
     if declared > 4 << 30 and declared > 200 * packed:
         raise InputError(f"{path} unpacks {declared / packed:.0f}-fold: it looks like a bomb")
+    names = {member.filename for member in large}
     with np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
+        found = {key: file[key] for key in file.files if not names & {key, f"{key}.npy"}}
+    with zipfile.ZipFile(path) as archive:
+        for member in large:
+            with archive.open(member) as stream:
+                found[member.filename.removesuffix(".npy")] = _mapped(stream, spool)
+    return found
+
+
+def _mapped(stream: IO[bytes], spool: Path) -> np.ndarray:
+    """An array in the .npy format, unpacked to the disk and mapped from there."""
+    with tempfile.TemporaryFile(dir=spool) as file:
+        shutil.copyfileobj(stream, file, 1 << 24)
+        file.seek(0)
+        version = np.lib.format.read_magic(file)
+        headers = {(1, 0): np.lib.format.read_array_header_1_0}
+        header = headers.get(version, np.lib.format.read_array_header_2_0)
+        shape, fortran, dtype = header(file)
+        if dtype.hasobject:
+            raise ValueError("Object arrays cannot be loaded")
+        order = "F" if fortran else "C"
+        return np.memmap(file, dtype, "r", offset=file.tell(), shape=shape, order=order)
 
 
 def _unreadable(path: Path, error: Exception) -> str:

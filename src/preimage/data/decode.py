@@ -188,6 +188,8 @@ def reason(error: BaseException) -> str:
         return "needs more memory than a decoder may use"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"more pixels than the cap of {Image.MAX_IMAGE_PIXELS}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     text = str(error).strip().splitlines()
     return text[0][:200] if text else type(error).__name__
 

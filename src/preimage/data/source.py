@@ -62,6 +62,8 @@ def find(source: str | os.PathLike[str], base: Path) -> Source:
     Raises InputError where there is neither.
     """
     text = os.fspath(source)
+    if not text:
+        raise InputError("no data was named; give a folder, a file or the name of a data set")
     if text.startswith("hf:"):
         return hub.HubSource(text)
     if named_source := _named(text, base):
@@ -69,11 +71,11 @@ def find(source: str | os.PathLike[str], base: Path) -> Source:
     path = Path(text).expanduser()
     if path.is_dir():
         if (inside := arrays.idx_folder(path)) is not None:
-            return ArraySource(path.name, path.resolve(), lambda: inside)
+            return ArraySource(path.name, path.resolve(), lambda _: inside)
         return FolderSource(path)
     if path.is_file():
         if path.suffix in (".npy", ".npz") or arrays.is_idx(path):
-            return ArraySource(path.stem, path.resolve(), lambda: arrays.read(path))
+            return ArraySource(path.stem, path.resolve(), lambda spool: arrays.read(path, spool))
         return ArchiveSource(path) if archives.is_archive(path) else FileSource(path)
     if path.exists():
         raise InputError(f"{text} is neither a file nor a folder")
@@ -93,7 +95,7 @@ def _named(text: str, base: Path) -> Source | None:
     if name == "faces":
         return _faces(text, known.images)
     return ArraySource(
-        name, Path(name), lambda: named.read(known, named.download(known, base)), name
+        name, Path(name), lambda _: named.read(known, named.download(known, base)), name
     )
 
 
@@ -159,7 +161,7 @@ class ArraySource:
 
     name: str
     path: Path
-    make: Callable[[], Arrays]
+    make: Callable[[Path], Arrays]  # from a folder for large arrays
     download: str = ""
 
     @property
@@ -175,7 +177,7 @@ class ArraySource:
         return _file_stamp(self.path)
 
     def read(self, reading: Reading) -> tuple[Raw, Any]:
-        return _convert(self.make(), self.where, reading), None
+        return _convert(self.make(reading.folder), self.where, reading), None
 
 
 @dataclass
