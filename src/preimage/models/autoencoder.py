@@ -67,6 +67,8 @@ class Autoencoder(LatentModel):
             zeroed(self.head)
             zeroed(self.decoder.output)  # type: ignore[arg-type]
         self.gates = Gates(self.encoder, self.decoder, d) if config.gated else None
+        if self.linear is not None and config.gated:
+            self.linear.requires_grad_(False)  # it is optimal, and the gates do the rest
         self.mixture = GaussianMixture(config.components, d) if config.components else None
         self.critic_net = Critic(config.critic, config.data, n) if config.critic else None
 
@@ -173,19 +175,19 @@ class Autoencoder(LatentModel):
 
 
 class Gates(nn.Module):
-    """Factors on the linear part's latents, read off the nets' features; all 1 at first."""
+    """Factors on the linear part's latents, read off the nets' hidden units; all 1 at first."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, d: int, bound: float = 1.5):
         super().__init__()
-        self.encoder = zeroed(nn.Linear(int(encoder.features), d))  # type: ignore[arg-type]
-        self.decoder = zeroed(nn.Linear(int(decoder.features), d))  # type: ignore[arg-type]
+        self.encoder = zeroed(nn.Linear(int(encoder.hidden_units), d))  # type: ignore[arg-type]
+        self.decoder = zeroed(nn.Linear(int(decoder.hidden_units), d))  # type: ignore[arg-type]
         self.bound = bound  # on the logarithm of a factor: unbounded ones blow up
 
     def encoding(self, h: Tensor) -> Tensor:
-        return self._factor(self.encoder(h))
+        return self._factor(self.encoder(h[:, : self.encoder.in_features]))
 
     def decoding(self, h: Tensor) -> Tensor:
-        return self._factor(self.decoder(h))
+        return self._factor(self.decoder(h[:, : self.decoder.in_features]))
 
     def _factor(self, u: Tensor) -> Tensor:
         return (self.bound * torch.tanh(u.float() / self.bound)).exp()

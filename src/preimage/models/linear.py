@@ -48,7 +48,7 @@ class LinearPart(nn.Module):
 
     def reduce(self, x: Tensor) -> Tensor:
         """(B, *shape) → (B, *small), at the reduced resolution."""
-        return F.adaptive_avg_pool2d(x, self.small[1:]) if self.factor > 1 else x
+        return F.adaptive_avg_pool2d(x, (self.small[-2], self.small[-1])) if self.factor > 1 else x
 
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(self.reduce(x).flatten(1)).float()

@@ -6,7 +6,7 @@ Gaussians and the Statistics of Natural Images", 1999). So what a linear VAE lea
 multiplicative. Three things here multiply: the logarithms of energies among the encoder's inputs;
 gated linear features A x ⊙ tanh(G h) beside the usual hidden units h (Dauphin et al., "Language
 Modeling with Gated Convolutional Networks", 2017, equation 1); and the gates that the autoencoder
-reads off these features and applies to its linear part.
+reads off the hidden units and applies to its linear part.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class GatedFeatures(nn.Module):
 
 
 class GatedEncoder(nn.Module):
-    """Coefficients (B, K) → features (B, 2 · width + 1), the last of which is the contrast."""
+    """Coefficients (B, K) → features (B, 2 · width + 1): hidden units first, the contrast last."""
 
     contrast_mean: Tensor  # ()
     contrast_std: Tensor  # ()
@@ -59,7 +59,7 @@ class GatedEncoder(nn.Module):
     def __init__(self, net: Gated, data: DataSpec):
         super().__init__()
         self.body = GatedFeatures(data.size, 2 * data.size, net.width)
-        self.features = 2 * net.width + 1
+        self.features, self.hidden_units = 2 * net.width + 1, net.width
         self.register_buffer("contrast_mean", torch.zeros(()))
         self.register_buffer("contrast_std", torch.ones(()))
 
@@ -86,7 +86,7 @@ class GatedDecoder(nn.Module):
         super().__init__()
         self.shape = data.shape
         self.body = GatedFeatures(inputs, inputs, net.width)
-        self.features = 2 * net.width
+        self.features, self.hidden_units = 2 * net.width, net.width
         self.output = nn.Linear(self.features, data.size)
 
     def hidden(self, z: Tensor) -> Tensor:

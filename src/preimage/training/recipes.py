@@ -119,11 +119,14 @@ def vae_pca(facts: Facts) -> Plan:
     axes = min(384, facts.data.size)
     model = AutoencoderConfig(facts.data, Gated(512), latent=128, axes=axes, gated=True)
     stage = Likelihood(
-        steps=facts.steps(5, 512, least=300),
+        steps=facts.steps(6, 512, least=300),
         batch_size=512,
         likelihood="gaussian",
         learning_rate=5e-3,
         betas=(0.9, 0.98),
+        warmup=30,
+        decay="linear",
+        final=0.0,
         clip=20,
         flip=facts.flip,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,8 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from preimage.core import LatentModel
+from preimage.core import InputError, LatentModel
+from preimage.core.errors import nearest_name
 from preimage.data import Dataset
+
+
+DECAYS: dict[str, Callable[[float], float]] = {
+    "cosine": lambda progress: 0.5 + 0.5 * math.cos(math.pi * progress),
+    "linear": lambda progress: 1 - progress,
+}
+"""Name → the share of the learning rate left, as training goes from 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,20 +33,25 @@ class Stage:
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)  # of Adam
     warmup: int = 50  # steps of linear warm-up
-    final: float = 0.02  # share of the learning rate that is left at the end of the cosine
+    decay: str = "cosine"  # how the learning rate falls: a key of DECAYS
+    final: float = 0.02  # share of it that is left at the end
     clip: float = 0.0  # largest gradient norm; none where 0
     ema: float = 0.0  # decay of the exponential moving average of weights; none where 0
     flip: bool = False  # mirror images at random
+
+    def __post_init__(self):
+        if self.decay not in DECAYS:
+            raise InputError(f"no decay '{self.decay}'; {nearest_name(self.decay, DECAYS)}")
 
     def method(self, model: LatentModel, context: Context) -> Method:
         """The method that carries this stage out."""
         raise NotImplementedError
 
     def rate(self, step: int) -> float:
-        """The share of the learning rate at a step: linear warm-up, then a cosine."""
+        """The share of the learning rate at a step: linear warm-up, then the decay."""
         warm = min(1.0, (step + 1) / (self.warmup + 1))
         progress = min(step / max(self.steps, 1), 1.0)
-        return warm * (self.final + (1 - self.final) * (0.5 + 0.5 * math.cos(math.pi * progress)))
+        return warm * (self.final + (1 - self.final) * DECAYS[self.decay](progress))
 
 
 @dataclass(frozen=True)
