@@ -44,7 +44,14 @@ class Run:
 
     @property
     def plan(self) -> Plan:
-        return from_json(self.config["plan"], TYPES)
+        """Raises InputError where the config describes none that this version knows."""
+        where = self.path / "config.json"
+        try:
+            return from_json(self.config["plan"], TYPES)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InputError(f"{where} does not describe a model: {error!r}") from None
 
     @classmethod
     def create(cls, path: str | Path, *, plan: Plan, **facts: Any) -> Run:

@@ -1,0 +1,176 @@
+"""What each verb does when all is well."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+import preimage as pi
+
+PREIMAGE = [sys.executable, "-m", "preimage.cli"]
+
+
+def test_train_sample_reconstruct(preimage, here: Path) -> None:
+    trained = preimage(
+        "train", "digits", "--recipe", "vae-mlp", "--steps", 20, "--latent", 5, "--set",
+        "warmup=2", "--validations", 2, "--out", "run", "--json",
+    )  # fmt: skip
+    assert trained.status == 0
+    assert trained.json["finished"]
+    assert trained.json["step"] == trained.json["steps"] == 20
+    assert "1797 images" in trained.err  # what was decided is said on the way
+
+    drawn = preimage("sample", "run", "-n", 6, "--separate", "--out", "drawn", "--json").json
+    assert drawn["prior"] == "normal"
+    assert len(list((here / "drawn").glob("0*.png"))) == 6
+    with np.load(drawn["latents"]) as arrays:
+        assert arrays["latents"].shape == (6, 5)
+    assert Image.open(drawn["sheet"]).width > 48
+
+    made = preimage("reconstruct", "run", "drawn/00003.png", "--out", "made", "--json").json
+    assert [image["name"] for image in made["images"]] == ["00003.png"]
+    assert made["error"] == made["images"][0]["error"] < 1
+
+
+def test_the_command_line_makes_what_python_makes(preimage, vae: Path, here: Path) -> None:
+    preimage("sample", vae, "-n", 9, "--seed", 4, "--out", "drawn")
+    with np.load(here / "drawn" / "latents.npz") as arrays:
+        latents = arrays["latents"]
+    assert np.array_equal(latents, pi.load(vae).space.sample(9, seed=4).numpy())
+
+
+def test_sample_7_is_the_same_however_many(preimage, vae: Path, here: Path) -> None:
+    preimage("sample", vae, "-n", 8, "--separate", "--out", "few")
+    preimage("sample", vae, "-n", 20, "--separate", "--out", "many")
+    assert (here / "few/00007.png").read_bytes() == (here / "many/00007.png").read_bytes()
+
+
+def test_classes_of_a_conditional_model(preimage, cvae: Path, here: Path) -> None:
+    preimage("sample", cvae, "-n", 4, "--label", "7", "--out", "sevens")
+    with np.load(here / "sevens" / "latents.npz") as arrays:
+        assert arrays["labels"].tolist() == [7] * 4
+    assert preimage("reconstruct", cvae, "digits", "-n", 5, "--out", "made").status == 0
+
+
+def test_tables(preimage) -> None:
+    recipes = preimage("recipes", "--json").json["recipes"]
+    assert {recipe["name"] for recipe in recipes} == pi.recipes().keys()
+    assert "Kingma" in preimage("recipes", "vae-mlp").out
+    datasets = preimage("datasets", "--json").json["datasets"]
+    assert {dataset["name"] for dataset in datasets} >= {"digits", "faces", "mnist", "cifar10"}
+
+
+def test_the_plan_of_a_recipe(preimage) -> None:
+    shown = preimage("recipes", "vae-gan", "--for", "digits")
+    assert "stage 2, adversarial" in shown.out
+    plan = preimage("recipes", "--for", "digits", "--json").json
+    assert plan["reason"]
+    assert plan["plan"]["stages"][0]["steps"] > 0
+
+
+def test_the_cache_is_shown_and_cleared(preimage, here: Path) -> None:
+    (here / "photos").mkdir()
+    for i in range(3):
+        Image.new("L", (8, 8), 60 * i).save(here / "photos" / f"{i}.png")
+    pi.dataset(here / "photos")
+    (entry,) = preimage("cache", "--json").json["entries"]
+    assert entry["images"] == 3
+    assert preimage("cache", "--clear", "--json").json["freed"] >= entry["bytes"]
+    assert preimage("cache", "--json").json == {"entries": [], "bytes": 0}
+
+
+def test_bad_files_are_reported_and_not_fatal(preimage, here: Path) -> None:
+    (here / "photos").mkdir()
+    for i in range(4):
+        Image.new("L", (8, 8), 60 * i).save(here / "photos" / f"{i}.png")
+    (here / "photos" / "broken.png").write_bytes(b"\x89PNG")
+    outcome = preimage("train", "photos", "--recipe", "vae-mlp", "--steps", 2, "--out", "run")
+    assert outcome.status == 0
+    assert "broken.png" in outcome.err
+
+
+def test_our_own_faults_say_so(preimage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("preimage.api.datasets", broken)
+    monkeypatch.setitem(pi.__dict__, "datasets", broken)
+    outcome = preimage("datasets")
+    assert outcome.status == 1
+    assert outcome.out == ""
+    assert "our fault" in outcome.err.splitlines()[-1]
+    assert "ZeroDivisionError: a bug" in outcome.err
+
+
+def test_version_and_help(preimage) -> None:
+    assert preimage("--version").out == f"preimage {pi.__version__}\n"
+    assert preimage().out == preimage("--help").out
+
+
+# --- in a process of its own ---
+
+
+def test_help_loads_no_heavy_library() -> None:
+    program = (
+        "import sys; from preimage.cli.main import run; run(['train', '--help']);"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'sklearn', 'PIL', 'scipy'} & sys.modules.keys();"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_goes_away_is_fine() -> None:
+    program = f"{sys.executable} -m preimage.cli train --help | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", program], capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_resume_goes_on(sent: signal.Signals, here: Path) -> None:
+    train = [*PREIMAGE, "train", "digits", "--recipe", "vae-mlp", "--validations", "20"]
+    train += ["--steps", "1000", "--device", "cpu"]
+    subprocess.run([*train, "--out", "whole"], check=True, capture_output=True)
+    process = subprocess.Popen(
+        [*train, "--out", "stopped"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if re.match(r"step [1-9]", line):
+            break
+    process.send_signal(sent)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + sent
+    assert re.search(r"stopped at step \d+ of 1000; .*preimage train --resume stopped", out)
+    subprocess.run([*PREIMAGE, "train", "--resume", "stopped"], check=True, capture_output=True)
+    whole, stopped = (
+        load_file(here / name / "weights.safetensors") for name in ("whole", "stopped")
+    )
+    assert all((whole[name] == stopped[name]).all() for name in whole)
+
+
+def test_an_interrupt_before_training_is_quiet(here: Path) -> None:
+    program = (
+        "import preimage as pi; from preimage.cli.main import run; import sys\n"
+        "def interrupted(): raise KeyboardInterrupt\n"
+        "pi.datasets = interrupted\n"
+        "sys.exit(run(['datasets']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
