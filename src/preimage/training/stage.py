@@ -16,7 +16,6 @@ from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
 from preimage.data import Dataset
 
-
 DECAYS: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: 0.5 + 0.5 * math.cos(math.pi * progress),
     "linear": lambda progress: 1 - progress,
