@@ -81,6 +81,18 @@ def test_decoders(name, size, channels):
     check_gradients(decoder, latents())
 
 
+@pytest.mark.parametrize("name", ["mlp", "conv", "residual"])
+def test_noise_inputs_are_heard_in_training_and_silent_in_evaluation(name):
+    decoder = awake(NETS[name].decoder(ImageSpec(1, 16, 16), LATENT)).train()
+    for norm in decoder.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.eval()
+    z = latents()
+    assert not torch.allclose(decoder(z), decoder(z), atol=1e-3)
+    decoder.eval()
+    assert torch.equal(decoder(z), decoder(z))
+
+
 @pytest.mark.parametrize("name", ["conv", "residual", "progressive"])
 def test_images_need_not_be_square(name):
     data = ImageSpec(3, 16, 32)

@@ -1,16 +1,23 @@
 """Learning rate, order of the data, precision, budgets and the warning of collapse."""
 
 import math
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 import pytest
 import torch
 
 from preimage.core import InputError
+from preimage.data import from_arrays
+from preimage.models import AutoencoderConfig, build
+from preimage.nets import MLP
+from preimage.training.adversarial import Adversarial
+from preimage.training.budget import RESERVE, TIMED_STEPS, within_minutes
 from preimage.training.collapse import collapse_warning, diversity, relative_diversity
+from preimage.training.likelihood import Likelihood
 from preimage.training.order import Order
 from preimage.training.precision import accelerator, bfloat16
+from preimage.training.recipes import Plan
 from preimage.training.stage import Stage
 
 
@@ -85,3 +92,19 @@ def test_the_warning_comes_below_its_threshold_only():
     (warning,) = collapse_warning(0.1)
     assert "10%" in warning
     assert "lower the learning rate" in warning
+
+
+def test_a_budget_of_minutes_becomes_steps_by_the_time_a_step_takes():
+    numbers = np.random.default_rng(0)
+    data = from_arrays(numbers.integers(0, 255, (80, 8, 8), dtype=np.uint8))
+    model = build(AutoencoderConfig(data.spec, MLP((8,)), critic=MLP((8,))))
+    stages = (Likelihood(steps=300, batch_size=8), Adversarial(steps=100, batch_size=8))
+    before = [p.clone() for p in model.parameters()]
+    ticks = count()  # a clock that shows a second more at each look
+    found = within_minutes(
+        Plan(model.config, stages), model, data, 2.0, clock=lambda: float(next(ticks)), device="cpu"
+    )
+    lengths = [stage.steps for stage in found.stages]
+    assert sum(lengths) == int(RESERVE * 120 * TIMED_STEPS)  # 16 steps a second
+    assert lengths[0] == pytest.approx(3 * lengths[1], abs=2)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
