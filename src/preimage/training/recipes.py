@@ -125,6 +125,7 @@ def vae_pca(facts: Facts) -> Plan:
         learning_rate=5e-3,
         betas=(0.9, 0.98),
         warmup=30,
+        start_rate=0.3,
         decay="linear",
         final=0.0,
         clip=20,
