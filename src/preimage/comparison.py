@@ -5,7 +5,9 @@ A function of the public interface like those in `api`, upon which it stands.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,10 +113,18 @@ def _trained(
     """A run of each recipe, below `folder`; all of them are set up before the first one trains."""
     if len(set(recipes)) < 2:
         raise InputError("--recipes names fewer than two different recipes; give two or more")
-    jobs = {
-        name: api.training(source, recipe=name, out=folder / name, progress=progress, **options)
-        for name in recipes
-    }
+    jobs: dict[str, api.Training] = {}
+    try:
+        for name in recipes:
+            jobs[name] = api.training(
+                source, recipe=name, out=folder / name, progress=progress, **options
+            )
+    except InputError:  # leave nothing of those that were accepted before it
+        for job in jobs.values():
+            shutil.rmtree(job.run.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
     for name, job in jobs.items():
         for step in job:
             if progress is not None:

@@ -7,7 +7,6 @@ import json
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +22,6 @@ def assert_refused(outcome, *words: str) -> None:
     assert outcome.err.startswith("preimage: ")
     for word in words:
         assert word in outcome.err
-
-
-@pytest.fixture
-def untouched(here: Path) -> Callable[[], None]:
-    """Checks that the working folder is as it was when the test asked for this."""
-    before: list[Path] = []
-
-    def check() -> None:
-        assert sorted(here.rglob("*")) == before
-
-    def remember() -> Callable[[], None]:
-        before.extend(sorted(here.rglob("*")))
-        return check
-
-    return remember  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +64,11 @@ def untouched(here: Path) -> Callable[[], None]:
         ("sample nowhere -n 0", ["-n"]),
         ("sample nowhere --truncation -1", ["--truncation"]),
         ("reconstruct nowhere digits", ["nowhere"]),
+        ("compare digits --recipes vae-mlp", ["--recipes"]),
+        ("compare digits --recipes vae-mlp,nope --steps 2", ["'nope'"]),
+        ("compare faces:64 --recipes vae-mlp,cvae --steps 2", ["class"]),
+        ("compare nowhere", ["nowhere"]),
+        ("compare nowhere elsewhere", ["nowhere"]),
         ("recipes vaegan", ["'vae-gan'"]),
         ("recipes gan --for nowhere", ["nowhere"]),
         ("cache --downloads", ["--clear"]),

@@ -61,6 +61,12 @@ def test_classes_of_a_conditional_model(preimage, cvae: Path, here: Path) -> Non
     assert preimage("reconstruct", cvae, "digits", "-n", 5, "--out", "made").status == 0
 
 
+def test_models_side_by_side(preimage, vae: Path, gan: Path, here: Path) -> None:
+    outcome = preimage("compare", vae, gan, "-n", 60, "--out", "both", "--json")
+    assert outcome.json["scores"].keys() == {"vae-mlp", "gan-mlp", "real images"}
+    assert "<img" in (here / "both" / "report.html").read_text()
+
+
 def test_tables(preimage) -> None:
     recipes = preimage("recipes", "--json").json["recipes"]
     assert {recipe["name"] for recipe in recipes} == pi.recipes().keys()

@@ -12,7 +12,9 @@ import typer
 
 import preimage
 from preimage.cli.cache import cache
+from preimage.cli.compare import compare
 from preimage.cli.datasets import datasets
+from preimage.cli.demo import demo
 from preimage.cli.errors import DONE, status_of
 from preimage.cli.recipes import recipes
 from preimage.cli.reconstruct import reconstruct
@@ -20,9 +22,11 @@ from preimage.cli.sample import sample
 from preimage.cli.train import train
 
 VERBS: dict[str, Callable[..., Any]] = {
+    "demo": demo,
     "train": train,
     "sample": sample,
     "reconstruct": reconstruct,
+    "compare": compare,
     "recipes": recipes,
     "datasets": datasets,
     "cache": cache,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="One recipe alone.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One recipe alone.")] = None,
     source: Annotated[
         str | None, typer.Option("--for", metavar="SOURCE", help="Fit the recipe to these images.")
     ] = None,

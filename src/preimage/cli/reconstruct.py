@@ -16,7 +16,9 @@ ROW = 12  # images side by side on the sheet
 
 def reconstruct(
     run: RunFolder,
-    images: Annotated[str, typer.Argument(help="A file, folder, zip, array file or name.")],
+    images: Annotated[
+        str, typer.Argument(metavar="IMAGES", help="A file, folder, zip, array file or name.")
+    ],
     n: Annotated[
         int, typer.Option("-n", "--number", min=1, help="At most so many, from the first on.")
     ] = 1000,

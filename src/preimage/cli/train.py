@@ -22,7 +22,7 @@ SOURCE = "A folder, zip or tar of images, an array file, one image, or a name of
 
 def train(
     context: typer.Context,
-    source: Annotated[str | None, typer.Argument(help=SOURCE)] = None,
+    source: Annotated[str | None, typer.Argument(metavar="SOURCE", help=SOURCE)] = None,
     recipe: Annotated[
         str | None, typer.Option(help="How to train; see `recipes`. Unset, one is chosen.")
     ] = None,
