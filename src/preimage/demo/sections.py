@@ -1,0 +1,214 @@
+"""The sections of the demo's report: one function each, from the trained models to a Section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import norm
+from torch import Tensor
+
+from preimage import api
+from preimage.core import LatentModel
+from preimage.data import Dataset
+from preimage.demo.jobs import JOBS
+from preimage.evaluation import Comparison, compare, table
+from preimage.pictures import Figure, Plot, Section, curves, pairs, sheet
+from preimage.runs.run import Run
+
+GRID = 15  # codes on each side of the manifold
+QUANTILES = (0.05, 0.95)  # of the prior, from edge to edge
+FRAMES = 8  # of an interpolation
+PATHS = 4  # interpolations shown
+PAIRS = 8  # images shown beside their reconstructions
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the sections show."""
+
+    data: Mapping[str, Dataset]  # "digits", "faces"
+    models: Mapping[str, LatentModel]  # by the name of the job
+    runs: Mapping[str, Run]
+    seed: int
+
+    def heldout(self, name: str, n: int) -> Tensor:
+        """The first n held-out images (n, C, H, W) of a data set."""
+        data = self.data[name]
+        return data.batch(data.heldout[:n])
+
+
+def cover(material: Material) -> Figure:
+    """Faces nobody drew, above everything."""
+    samples = material.models["faces"].sample(20, seed=material.seed + 1)
+    picture = sheet(samples, columns=10, scale=2, padding=4)
+    return Figure("Faces that do not exist: random codes, decoded.", picture)
+
+
+def data(material: Material) -> Section:
+    figures = []
+    for name, columns in (("digits", 12), ("faces", 8)):
+        images = material.data[name]
+        some = images.batch(images.train[: columns * columns // 2])
+        caption = (
+            f"{len(images):,} {name}, {images.spec}: {len(images.train):,} to train on, "
+            f"{len(images.heldout):,} held out"
+        )
+        figures.append(Figure(caption, sheet(some, columns=columns)))
+    return Section(
+        "The data",
+        "Handwritten digits come with scikit-learn and are real; the faces are drawn by this "
+        "package from eighteen known factors, from the turn of the head to the glasses.",
+        figures,
+        command="preimage datasets",
+        columns=2,
+    )
+
+
+def training(material: Material) -> Section:
+    figures = [
+        Figure(f"{job.title} ({job.recipe})", losses(material.runs[job.name])) for job in JOBS
+    ]
+    return Section(
+        "Learning",
+        "An autoencoder's held-out loss falls with its training loss until it has nothing more "
+        "to learn that carries over; a GAN's two losses only balance each other.",
+        figures,
+        columns=2,
+    )
+
+
+def losses(run: Run) -> Plot:
+    """Training and held-out loss of a run's first stage, or the two players' of a GAN."""
+    records = run.metrics()
+    first = [record for record in records if record["stage"] == records[0]["stage"]]
+    names = {
+        "loss": "training",
+        "heldout_loss": "held-out",
+        "critic_loss": "critic",
+        "generator_loss": "generator",
+    }
+    series = {}
+    for key, name in names.items():
+        points = [(r["step"], r[key]) for r in first if r.get(key) is not None and r["step"] > 0]
+        if points:
+            series[name] = tuple(zip(*points, strict=True))
+    return curves(series, xlabel="step", ylabel="loss")
+
+
+def reconstructions(material: Material) -> Section:
+    figures = []
+    for name in ("digits", "faces"):
+        made = api.reconstruct(material.models[name], material.heldout(name, PAIRS))
+        rows = {"original": made.original, "reconstruction": made.reconstruction}
+        error = made.error.mean().sqrt().item() / 2
+        caption = f"{name}: off by {error:.1%} of the range, root mean square"
+        figures.append(Figure(caption, pairs(rows, scale=10 if name == "digits" else 2)))
+    return Section(
+        "There and back",
+        "Images the models have never seen, encoded to 16 numbers (digits) and 32 (faces) and "
+        "decoded again: what is lost is what the code has no room for.",
+        figures,
+        command="preimage reconstruct RUN IMAGES",
+    )
+
+
+def digits(material: Material) -> Section:
+    seed = material.seed
+    return Section(
+        "Digits nobody wrote",
+        "Random codes, decoded: both models write most digits so that they can be read, each in "
+        "many hands. Nothing was picked.",
+        [
+            Figure("drawn by the VAE", sheet(material.models["digits"].sample(64, seed=seed))),
+            Figure("drawn by the GAN", sheet(material.models["digits-gan"].sample(64, seed=seed))),
+        ],
+        command=f"preimage sample {material.runs['digits'].path}",
+        columns=2,
+    )
+
+
+def faces(material: Material) -> Section:
+    samples = material.models["faces"].sample(48, seed=material.seed)
+    return Section(
+        "Faces nobody drew",
+        "Random codes again: the VAE has found out by itself that faces have hair, glasses, "
+        "beards and a direction to look in, and puts them together anew.",
+        [Figure("drawn by the VAE", sheet(samples, columns=12, scale=2))],
+        command=f"preimage sample {material.runs['faces'].path}",
+    )
+
+
+@torch.no_grad()
+def interpolation(material: Material) -> Section:
+    figures = []
+    for name in ("faces", "digits"):
+        model = material.models[name]
+        images = material.heldout(name, 2 * PATHS)
+        z = model.encode(images).mean
+        rows = []
+        for i in range(PATHS):
+            t = torch.linspace(0, 1, FRAMES)[:, None]
+            walk = model.decode(torch.lerp(z[2 * i], z[2 * i + 1], t))
+            rows.append(torch.cat([images[2 * i, None], walk, images[2 * i + 1, None]]))
+        scale = 10 if name == "digits" else 2
+        figures.append(Figure(name, sheet(torch.cat(rows), columns=FRAMES + 2, scale=scale)))
+    return Section(
+        "Between two images",
+        "Held-out images stand at both ends of each row; between them the code moves in a "
+        "straight line, and what it decodes to changes its features and does not cross-fade.",
+        figures,
+    )
+
+
+@torch.no_grad()
+def plane(material: Material) -> Section:
+    at = torch.tensor(norm.ppf(np.linspace(*QUANTILES, GRID)), dtype=torch.float32)
+    z = torch.cartesian_prod(at.flip(0), at).flip(1)  # rows: the second number; columns: the first
+    images = material.models["digits-2d"].decode(z)
+    figure = Figure(
+        f"{GRID} × {GRID} codes, evenly spaced in probability from {QUANTILES[0]:.0%} to "
+        f"{QUANTILES[1]:.0%} of the normal distribution along both axes",
+        sheet(images, columns=GRID, scale=6, padding=6, background="black"),
+    )
+    return Section(
+        "The whole space at a glance",
+        "With two numbers for a code the space is a plane: its digits lie in neighbourhoods, and "
+        "every step from one to the next passes through shapes in between.",
+        [figure],
+    )
+
+
+def side_by_side(material: Material) -> Section:
+    models = {"VAE": material.models["digits"], "GAN": material.models["digits-gan"]}
+    *_, found = compare(models, material.data["digits"], seed=material.seed)
+    assert isinstance(found, Comparison)
+    return Section(
+        "VAE against GAN",
+        "On the same digits: the GAN learns only to draw, the VAE also to encode. A number whose "
+        "interval overlaps that of real images cannot be told from them.",
+        [
+            Figure(
+                f"{c.name}: from one sample to another", sheet(c.strips.flatten(0, 1), columns=8)
+            )
+            for c in found.contenders
+        ],
+        table=table(found),
+        command="preimage compare digits",
+        columns=2,
+    )
+
+
+SECTIONS: tuple[Callable[[Material], Section], ...] = (
+    data,
+    training,
+    reconstructions,
+    digits,
+    faces,
+    interpolation,
+    plane,
+    side_by_side,
+)
+"""In the order of the page. All of them together take about ten seconds."""
