@@ -27,6 +27,7 @@ from preimage.training.stage import Batch, Context, Player, Stage, Update, chunk
 LIKELIHOODS = ("learned-sigma", "gaussian", "bernoulli")
 START_IMAGES = 10_000  # enough for the closed-form start: see models/linear_start.py
 VALIDATION_IMAGES = 2_000
+COEFFICIENT_BYTES = 1 << 29  # of principal coefficients kept, and no more
 MIXTURE_IMAGES = 60_000
 
 
@@ -56,7 +57,7 @@ class LikelihoodMethod:
 
     def __init__(self, config: Likelihood, model: Autoencoder, context: Context):
         self.config, self.model, self.context = config, model, context
-        self._coefficients: Tensor | None = None  # (N, K), where training is on coefficients
+        self._kept: Tensor | None = None  # coefficients (N, K), where training is on them
 
     def batch(self, indices: np.ndarray, mirrored: Tensor | None = None) -> Batch:
         """Images or, where they do as well, their coefficients along the model's axes.
@@ -66,14 +67,23 @@ class LikelihoodMethod:
         axes = self.model.axes
         if axes is None or self.config.likelihood != "gaussian":
             return image_batch(self.context, indices, mirrored)
-        if self._coefficients is None:
-            self._coefficients = coefficients(axes, self.context)
-        y = self._coefficients[torch.from_numpy(indices)].to(self.context.device)
+        y = self._coefficients(axes, indices).to(self.context.device)
         if mirrored is not None:
             y = torch.where(mirrored[:, None], y * axes.parity, y)
         labels = self.context.data.batch_labels(indices)
         labels = None if labels is None else labels.to(self.context.device)
         return Batch(y, labels, coefficients=True)
+
+    def _coefficients(self, axes: PrincipalAxes, indices: np.ndarray) -> Tensor:
+        """(B, K) on the CPU: worked out once and kept, unless that would take too much memory."""
+        data = self.context.data
+        if 4 * len(data) * axes.count > COEFFICIENT_BYTES:
+            return coefficients(axes, self.context, indices)
+        if self._kept is None:
+            train = np.sort(data.train)
+            self._kept = torch.empty(len(data), axes.count)
+            self._kept[torch.from_numpy(train)] = coefficients(axes, self.context, train)
+        return self._kept[torch.from_numpy(indices)]
 
     def players(self) -> dict[str, Player]:
         slow = self.model.start_parameters()
@@ -204,14 +214,13 @@ def image_components(
 
 
 @torch.no_grad()
-def coefficients(axes: PrincipalAxes, context: Context) -> Tensor:
-    """The coefficients (N, K) of all training images, at their indices in the data."""
-    y = torch.empty(len(context.data), axes.count)
-    for indices in chunks(np.sort(context.data.train), 1000):
+def coefficients(axes: PrincipalAxes, context: Context, indices: np.ndarray) -> Tensor:
+    """The coefficients (N, K) of these images, on the CPU."""
+    parts = []
+    for part in chunks(indices, 1000):
         with context.autocast():
-            part = axes.coefficients(batch_of(context, indices).x)
-        y[torch.from_numpy(np.asarray(indices))] = part.cpu()
-    return y
+            parts.append(axes.coefficients(batch_of(context, part).x).cpu())
+    return torch.cat(parts)
 
 
 def heldout_batches(context: Context, size: int = 500) -> Iterator[Batch]:
