@@ -3,7 +3,8 @@
 For each recipe one run is left in peace. Others, with the same seed, are killed again and again, at
 moments drawn uniformly from the time that one took, and resumed, until they end. After every kill
 the run must open: its model loads, or one line says that it has no weights yet. At the end its
-weights must equal those of the undisturbed run bit for bit.
+weights must equal those of the undisturbed run bit for bit. A run that ends before its moment comes
+is counted too, and the next one is killed in its place.
 
     python benchmarks/kill.py --kills 24 --out benchmarks/results/kill.json
 """

@@ -145,7 +145,7 @@ def test_a_reader_that_goes_away_is_fine() -> None:
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_resume_goes_on(sent: signal.Signals, here: Path) -> None:
     train = [*PREIMAGE, "train", "digits", "--recipe", "vae-mlp", "--validations", "20"]
-    train += ["--steps", "1000", "--device", "cpu"]
+    train += ["--steps", "300", "--device", "cpu"]
     subprocess.run([*train, "--out", "whole"], check=True, capture_output=True)
     process = subprocess.Popen(
         [*train, "--out", "stopped"],
@@ -161,7 +161,7 @@ def test_a_signal_saves_and_resume_goes_on(sent: signal.Signals, here: Path) -> 
     process.send_signal(sent)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + sent
-    assert re.search(r"stopped at step \d+ of 1000; .*preimage train --resume stopped", out)
+    assert re.search(r"stopped at step \d+ of 300; .*preimage train --resume stopped", out)
     subprocess.run([*PREIMAGE, "train", "--resume", "stopped"], check=True, capture_output=True)
     whole, stopped = (
         load_file(here / name / "weights.safetensors") for name in ("whole", "stopped")

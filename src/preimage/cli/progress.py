@@ -26,6 +26,7 @@ class Bar:
     def __init__(self) -> None:
         self.figures: dict[str, float] = {}  # the last of each, for who asks at the end
         self._shown: dict[str, float] = {}  # of the stage at hand
+        self._stage = ""
         self._progress: Any = _rich() if sys.stderr.isatty() else None
         self._task: Any = None
         self._last: Step | None = None
@@ -45,8 +46,8 @@ class Bar:
             self._progress.stop()
 
     def __call__(self, step: Step) -> None:
-        if self._last is not None and step.stage != self._last.stage:
-            self._shown = {}
+        if step.metrics and step.stage != self._stage:
+            self._shown, self._stage = {}, step.stage
         self.figures |= step.metrics
         self._shown |= step.metrics
         for note in step.notes:

@@ -128,7 +128,16 @@ def train(
                 **{name: value for name, value in known.items() if value is not None},
                 **_settings(set or [], context),
             )
-        return _follow(job, bar, as_json=as_json)
+        for note in job.notes:
+            bar.remark(note)
+        bar.remark(f"{job.run.config['recipe']} → {job.run.path}")
+        began = time.monotonic()
+        with saved_on_signal(job) as signals:
+            for step in job:
+                bar(step)
+    seconds = round(time.monotonic() - began, 3)
+    show(_result(job, bar, seconds), _text(job), as_json=as_json)
+    return 128 + signals[0] if signals and not job.finished else 0
 
 
 def _check_alone(context: typer.Context) -> None:
@@ -157,35 +166,28 @@ def _settings(texts: list[str], context: typer.Context) -> dict[str, Any]:
     return settings
 
 
-def _follow(job: Training, bar: Bar, *, as_json: bool) -> int:
-    """Train to the end or to a signal, and say where things are."""
-    for note in job.notes:
-        bar.remark(note)
-    bar.remark(f"{job.run.config['recipe']} → {job.run.path}")
-    began = time.monotonic()
-    with saved_on_signal(job) as signals:
-        for step in job:
-            bar(step)
-    run = shlex.quote(str(job.run.path))
-    result = {
+def _result(job: Training, bar: Bar, seconds: float) -> dict[str, Any]:
+    return {
         "run": str(job.run.path),
         "recipe": job.run.config["recipe"],
         "step": job.done,
         "steps": job.total,
         "finished": job.finished,
-        "seconds": round(time.monotonic() - began, 3),
+        "seconds": seconds,
         "figures": bar.figures,
         "data": job.run.config["data"],
         "notes": list(job.notes),
     }
+
+
+def _text(job: Training) -> str:
+    """Where things are, and what can be done next."""
+    run = shlex.quote(str(job.run.path))
     if not job.finished:
-        text = (
-            f"stopped at step {job.done} of {job.total}; go on with: preimage train --resume {run}"
-        )
-    else:
-        text = f"trained {job.total} steps: {run}\nlook at it with:\n  preimage sample {run}"
-        if job.trainer.average.can("encode"):
-            source = shlex.quote(str(job.run.config["data"]["source"]))
-            text += f"\n  preimage reconstruct {run} {source}"
-    show(result, text, as_json=as_json)
-    return 128 + signals[0] if signals and not job.finished else 0
+        again = f"preimage train --resume {run}"
+        return f"stopped at step {job.done} of {job.total}; go on with: {again}"
+    text = f"trained {job.total} steps: {run}\nlook at it with:\n  preimage sample {run}"
+    if job.trainer.average.can("encode"):
+        source = shlex.quote(str(job.run.config["data"]["source"]))
+        text += f"\n  preimage reconstruct {run} {source}"
+    return text
