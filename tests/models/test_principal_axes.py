@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from preimage.core import ImageSpec
+from preimage.core import ImageSpec, InputError
 from preimage.models import Autoencoder, AutoencoderConfig
 from preimage.models.linear_start import optimal_linear_vae, principal_components
-from preimage.nets import Gated
+from preimage.nets import MLP, Conv, Gated
 
 DATA = ImageSpec(2, 6, 6)
 
@@ -77,3 +77,16 @@ def test_a_latent_the_linear_part_uses_is_left_alone(model, components, images):
     linear_vae(model, components)
     assert not model.start_contrast(images)
     assert not model.head.weight.any()
+
+
+@pytest.mark.parametrize("options", [{"gated": True}, {"axes": 12}])
+def test_a_net_that_cannot_is_one_clear_line(options):
+    with pytest.raises(InputError, match="Gated"):
+        Autoencoder(AutoencoderConfig(ImageSpec(1, 8, 8), Conv(8), latent=4, **options))
+
+
+def test_any_fully_connected_net_can_see_along_axes(components, images):
+    model = Autoencoder(AutoencoderConfig(DATA, MLP((16,)), latent=8, axes=12)).eval()
+    model.axes.start(components)
+    optimum = linear_vae(model, components)
+    torch.testing.assert_close(model.encode(images).mean, optimum.encode(images).mean)

@@ -14,12 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from preimage.core import DataSpec, Gaussian, GaussianMixture, LatentModel, LatentSpace
+from preimage.core import (
+    DataSpec,
+    Gaussian,
+    GaussianMixture,
+    InputError,
+    LatentModel,
+    LatentSpace,
+)
 from preimage.core.latent import StandardNormal
 from preimage.models.axes import PrincipalAxes
 from preimage.models.critic import Critic
 from preimage.models.linear import LinearPart, soft_clip
-from preimage.nets import Net
+from preimage.nets import MLP, Gated, Net
 from preimage.nets.blocks import zeroed
 from preimage.nets.gated import GatedEncoder
 
@@ -56,6 +63,10 @@ class Autoencoder(LatentModel):
         self.data = config.data
         self.classes = config.classes
         n, d = len(config.classes), config.latent
+        if config.gated and not isinstance(config.net, Gated):
+            raise InputError("gated=True needs the net 'Gated', whose hidden units gates can read")
+        if config.axes and not isinstance(config.net, Gated | MLP):
+            raise InputError(f"axes={config.axes} needs a fully connected net: 'Gated' or 'MLP'")
         self.axes = PrincipalAxes(config.data, config.axes) if config.axes else None
         seen = config.data if self.axes is None else self.axes.coordinates
         self.encoder = config.net.encoder(seen)
