@@ -245,22 +245,24 @@ def progressive(facts: Facts) -> Plan:
 
 
 def gan(facts: Facts) -> Plan:
-    small_data = facts.n < 10_000
-    generator = MLP((512, 512), blocks=1) if facts.data.size <= 1024 else Residual(32, widest=128)
-    critic = Conv(32, norm=False, dense=256)
-    model = GANConfig(facts.data, generator, critic, latent=64)
+    small_data, small_images = facts.n < 10_000, facts.data.size <= 1024
+    if small_images:  # dense nets are quick, and so learn more in the same time
+        generator = critic = MLP((512,), blocks=1)
+    else:
+        generator, critic = Residual(32, widest=128), Conv(32, norm=False, dense=256)
+    rate, slope = (1e-3, 0.1) if small_images else (5e-4, 1.0)
     stage = Adversarial(
         steps=facts.steps(15, 128),
-        learning_rate=5e-4,
-        critic_rate=5e-4,
-        r1=1.0,
-        r2=1.0,
+        learning_rate=rate,
+        critic_rate=rate,
+        r1=slope,
+        r2=slope,
         lazy=4,
         final=0.1,
         flip=facts.flip,
         augment=("translation",) if small_data else (),
     )
-    return Plan(model, (stage,))
+    return Plan(GANConfig(facts.data, generator, critic, latent=64), (stage,))
 
 
 RECIPES: dict[str, Recipe] = {
