@@ -106,8 +106,8 @@ def _tensor(images: np.ndarray) -> Tensor:
 def trained(data: Real, recipe: str, minutes: float, seed: int) -> tuple[pi.LatentModel, float]:
     """The recipe's model after so many CPU minutes, and how many it took."""
     images = pi.dataset(data.source)  # decoded and cached before the clock starts
-    run = WORK / "run"
-    shutil.rmtree(run, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(dir=WORK))  # its own, so that several may be measured at once
+    run = folder / "run"
     start = time.process_time()
     plan = pi.plan(images, recipe=recipe).plan
     aim = minutes * SHARE / RESERVE
@@ -122,7 +122,10 @@ def trained(data: Real, recipe: str, minutes: float, seed: int) -> tuple[pi.Late
         if spent > shown + 0.5 or step.step == step.total:
             shown = spent
             print(f"  {step.step}/{step.total} {step.stage}, {spent:.1f} CPU minutes", flush=True)
-    return pi.load(run), (time.process_time() - start) / 60
+    spent = (time.process_time() - start) / 60
+    model = pi.load(run)
+    shutil.rmtree(folder)
+    return model, spent
 
 
 def figures(data: Real, draws: list[Tensor]) -> dict[str, Any]:
