@@ -57,7 +57,7 @@ def test_every_section_is_there(made):
         "Digits nobody wrote",
         "Faces nobody drew",
         "Between two images",
-        "The whole space at a glance",
+        "The whole space",
         "VAE against GAN",
     ]
 

@@ -55,6 +55,14 @@ class Leap(nn.Module):
         return torch.sign(z[:, :1]).expand(-1, SIDE * SIDE)
 
 
+class Hollow(Bars):
+    """Nothing is drawn near the centre of the space, where straight paths lead through."""
+
+    def forward(self, z):
+        empty = z.norm(dim=1) < 0.85 * SPACE.size**0.5
+        return torch.where(empty[:, None, None, None], 0.0, super().forward(z))
+
+
 def wrapped(module, **options):
     return wrap(module, data=SPEC, space=SPACE, **options)
 
@@ -79,6 +87,7 @@ def found(data):
         "collapsed": Bars(spread=0.01),
         "linear": Linear(),
         "leap": Leap(),
+        "hollow": Hollow(),
     }
     comparison = compared(data, **{name: wrapped(module) for name, module in models.items()})
     return {c.name: c.scores for c in comparison.contenders} | {"real": comparison.null}
@@ -114,6 +123,10 @@ def test_a_linear_generator_walks_evenly_and_a_leap_is_one_step(found):
 def test_halfway_between_two_cross_faded_images_is_not_among_real_ones(found):
     assert found["real"].midpoint.low > 1.2
     assert found["true"].midpoint.high < found["real"].midpoint.low
+
+
+def test_a_hollow_space_shows_halfway(found):
+    assert found["hollow"].midpoint.low > 1.3 * found["true"].midpoint.high
 
 
 def test_a_copy_of_the_training_set_is_not_new(data):

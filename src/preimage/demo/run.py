@@ -41,7 +41,6 @@ def run_demo(
         raise InputError(f"{out} exists already; choose another --out")
     runs: dict[str, Run] = {}
     for job in JOBS:
-        show(Step(0, 1, stage=job.title))
         training = job.training(
             out / "runs",
             effort=effort,
@@ -50,6 +49,7 @@ def run_demo(
             validations=VALIDATIONS,
             progress=progress,
         )
+        show(Step(0, training.trainer.total, stage=job.title))
         for step in training:
             show(replace(step, stage=job.title))
         runs[job.name] = training.run

@@ -22,6 +22,7 @@ GRID = 15  # codes on each side of the manifold
 QUANTILES = (0.05, 0.95)  # of the prior, from edge to edge
 FRAMES = 8  # of an interpolation
 PATHS = 4  # interpolations shown
+SCALE = {"digits": 10, "faces": 2}  # of pixels, on the sheets
 PAIRS = 8  # images shown beside their reconstructions
 
 
@@ -43,8 +44,9 @@ class Material:
 def cover(material: Material) -> Figure:
     """Faces nobody drew, above everything."""
     samples = material.models["faces"].sample(20, seed=material.seed + 1)
-    picture = sheet(samples, columns=10, scale=2, padding=4)
-    return Figure("Faces that do not exist: random codes, decoded.", picture)
+    picture = sheet(samples, columns=10, scale=SCALE["faces"], padding=4)
+    caption = "Faces that do not exist: random codes, decoded."
+    return Figure(caption, picture, pixelated=False)
 
 
 def data(material: Material) -> Section:
@@ -56,7 +58,8 @@ def data(material: Material) -> Section:
             f"{len(images):,} {name}, {images.spec}: {len(images.train):,} to train on, "
             f"{len(images.heldout):,} held out"
         )
-        figures.append(Figure(caption, sheet(some, columns=columns)))
+        picture = sheet(some, columns=columns, padding=4)
+        figures.append(Figure(caption, picture, pixelated=name == "digits"))
     return Section(
         "The data",
         "Handwritten digits come with scikit-learn and are real; the faces are drawn by this "
@@ -69,7 +72,7 @@ def data(material: Material) -> Section:
 
 def training(material: Material) -> Section:
     figures = [
-        Figure(f"{job.title} ({job.recipe})", losses(material.runs[job.name])) for job in JOBS
+        Figure(f"{job.title}: recipe {job.recipe}", losses(material.runs[job.name])) for job in JOBS
     ]
     return Section(
         "Learning",
@@ -81,9 +84,13 @@ def training(material: Material) -> Section:
 
 
 def losses(run: Run) -> Plot:
-    """Training and held-out loss of a run's first stage, or the two players' of a GAN."""
+    """Training and held-out loss of a run's first stage, or the two players' of a GAN.
+
+    Without the fall of the very first steps, beside which nothing else would be seen.
+    """
     records = run.metrics()
     first = [record for record in records if record["stage"] == records[0]["stage"]]
+    begin = 0.03 * first[-1]["step"]
     names = {
         "loss": "training",
         "heldout_loss": "held-out",
@@ -92,7 +99,9 @@ def losses(run: Run) -> Plot:
     }
     series = {}
     for key, name in names.items():
-        points = [(r["step"], r[key]) for r in first if r.get(key) is not None and r["step"] > 0]
+        points = [
+            (r["step"], r[key]) for r in first if r.get(key) is not None and r["step"] > begin
+        ]
         if points:
             series[name] = tuple(zip(*points, strict=True))
     return curves(series, xlabel="step", ylabel="loss")
@@ -105,7 +114,8 @@ def reconstructions(material: Material) -> Section:
         rows = {"original": made.original, "reconstruction": made.reconstruction}
         error = made.error.mean().sqrt().item() / 2
         caption = f"{name}: off by {error:.1%} of the range, root mean square"
-        figures.append(Figure(caption, pairs(rows, scale=10 if name == "digits" else 2)))
+        picture = pairs(rows, scale=SCALE[name])
+        figures.append(Figure(caption, picture, pixelated=name == "digits"))
     return Section(
         "There and back",
         "Images the models have never seen, encoded to 16 numbers (digits) and 32 (faces) and "
@@ -122,8 +132,14 @@ def digits(material: Material) -> Section:
         "Random codes, decoded: both models write most digits so that they can be read, each in "
         "many hands. Nothing was picked.",
         [
-            Figure("drawn by the VAE", sheet(material.models["digits"].sample(64, seed=seed))),
-            Figure("drawn by the GAN", sheet(material.models["digits-gan"].sample(64, seed=seed))),
+            Figure(
+                "drawn by the VAE",
+                sheet(material.models["digits"].sample(64, seed=seed), padding=4),
+            ),
+            Figure(
+                "drawn by the GAN",
+                sheet(material.models["digits-gan"].sample(64, seed=seed), padding=4),
+            ),
         ],
         command=f"preimage sample {material.runs['digits'].path}",
         columns=2,
@@ -132,11 +148,12 @@ def digits(material: Material) -> Section:
 
 def faces(material: Material) -> Section:
     samples = material.models["faces"].sample(48, seed=material.seed)
+    picture = sheet(samples, columns=12, scale=SCALE["faces"], padding=4)
     return Section(
         "Faces nobody drew",
         "Random codes again: the VAE has found out by itself that faces have hair, glasses, "
         "beards and a direction to look in, and puts them together anew.",
-        [Figure("drawn by the VAE", sheet(samples, columns=12, scale=2))],
+        [Figure("drawn by the VAE", picture, pixelated=False)],
         command=f"preimage sample {material.runs['faces'].path}",
     )
 
@@ -153,12 +170,13 @@ def interpolation(material: Material) -> Section:
             t = torch.linspace(0, 1, FRAMES)[:, None]
             walk = model.decode(torch.lerp(z[2 * i], z[2 * i + 1], t))
             rows.append(torch.cat([images[2 * i, None], walk, images[2 * i + 1, None]]))
-        scale = 10 if name == "digits" else 2
-        figures.append(Figure(name, sheet(torch.cat(rows), columns=FRAMES + 2, scale=scale)))
+        picture = sheet(torch.cat(rows), columns=FRAMES + 2, scale=SCALE[name], padding=4)
+        figures.append(Figure(name, picture, pixelated=name == "digits"))
     return Section(
         "Between two images",
         "Held-out images stand at both ends of each row; between them the code moves in a "
-        "straight line, and what it decodes to changes its features and does not cross-fade.",
+        "straight line. Heads turn and mouths close by degrees; where there is no shape halfway, "
+        "as between two cuts of hair, both are faintly seen.",
         figures,
     )
 
@@ -174,7 +192,7 @@ def plane(material: Material) -> Section:
         sheet(images, columns=GRID, scale=6, padding=6, background="black"),
     )
     return Section(
-        "The whole space at a glance",
+        "The whole space",
         "With two numbers for a code the space is a plane: its digits lie in neighbourhoods, and "
         "every step from one to the next passes through shapes in between.",
         [figure],
@@ -191,7 +209,8 @@ def side_by_side(material: Material) -> Section:
         "interval overlaps that of real images cannot be told from them.",
         [
             Figure(
-                f"{c.name}: from one sample to another", sheet(c.strips.flatten(0, 1), columns=8)
+                f"{c.name}: from one sample to another",
+                sheet(c.strips.flatten(0, 1), columns=8, padding=4),
             )
             for c in found.contenders
         ],
@@ -211,4 +230,4 @@ SECTIONS: tuple[Callable[[Material], Section], ...] = (
     plane,
     side_by_side,
 )
-"""In the order of the page. All of them together take about ten seconds."""
+"""In the order of the page. All of them together take about five seconds of one processor."""

@@ -6,6 +6,8 @@ from preimage.evaluation.compare import MEASURES, Comparison, Scores, measured
 from preimage.metrics import Measure
 from preimage.pictures import Figure, Section, Table, page, pairs, sheet
 
+NO_BREAK = "\u00a0"  # a space that stays within its line
+
 
 def table(comparison: Comparison) -> Table:
     """One row a measure, one column a model, and how to read it."""
@@ -28,10 +30,11 @@ def table(comparison: Comparison) -> Table:
 
 
 def shown(measure: Measure | None) -> str | None:
-    """`0.93 (0.91 to 0.95)`, to three significant figures."""
+    """`0.93 (0.91 to 0.95)`, to three significant figures, on one line."""
     if measure is None:
         return None
-    return f"{measure.value:.3g} ({measure.low:.3g} to {measure.high:.3g})"
+    text = f"{measure.value:.3g} ({measure.low:.3g} to {measure.high:.3g})"
+    return text.replace(" ", NO_BREAK)
 
 
 def sections(comparison: Comparison) -> list[Section]:
@@ -48,8 +51,8 @@ def sections(comparison: Comparison) -> list[Section]:
             "Samples",
             "Drawn at random and not chosen, beside real images that were held out.",
             [
-                *(Figure(c.name, sheet(c.samples, columns=8)) for c in contenders),
-                Figure("real images", sheet(comparison.real, columns=8)),
+                *(Figure(c.name, sheet(c.samples, columns=8, padding=4)) for c in contenders),
+                Figure("real images", sheet(comparison.real, columns=8, padding=4)),
             ],
             columns=len(contenders) + 1,
         ),
@@ -58,7 +61,7 @@ def sections(comparison: Comparison) -> list[Section]:
             "Each row walks in a straight line from one sample's latent code to another's: "
             "a continuous latent space changes a little in every step, and stays among images.",
             [
-                Figure(c.name, sheet(c.strips.flatten(0, 1), columns=c.strips.shape[1]))
+                Figure(c.name, sheet(c.strips.flatten(0, 1), columns=c.strips.shape[1], padding=4))
                 for c in contenders
             ],
             columns=len(contenders),
