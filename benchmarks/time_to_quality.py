@@ -10,7 +10,8 @@ squared error on [−1, 1] of the decoded sample, plus KL, 128 latents, on the 1
 fp32. The reference (`reference_vae.py`) is timed over one epoch here, and that is multiplied by the
 epochs it needs; ours is trained through the public interface, once for each loss, and everything
 counts: the closed-form start, validation, checkpoints, pictures. Decoding the JPEG files and
-importing modules count on neither side.
+importing modules count on neither side. The test images are the held-out side of our runs, but
+choose nothing: with one validation, the weights that are kept are the last step's.
 """
 
 from __future__ import annotations
