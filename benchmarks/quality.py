@@ -13,7 +13,6 @@ budget is of process CPU time, and counts the closed-form start, the mixture and
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -106,8 +105,6 @@ def _tensor(images: np.ndarray) -> Tensor:
 def trained(data: Real, recipe: str, minutes: float, seed: int) -> tuple[pi.LatentModel, float]:
     """The recipe's model after so many CPU minutes, and how many it took."""
     images = pi.dataset(data.source)  # decoded and cached before the clock starts
-    folder = Path(tempfile.mkdtemp(dir=WORK))  # its own, so that several may be measured at once
-    run = folder / "run"
     start = time.process_time()
     plan = pi.plan(images, recipe=recipe).plan
     aim = minutes * SHARE / RESERVE
@@ -115,17 +112,15 @@ def trained(data: Real, recipe: str, minutes: float, seed: int) -> tuple[pi.Late
     model, clock = build(plan.model), time.process_time
     planned = within_minutes(plan, model, images, aim, clock=clock, **settings)
     steps = sum(stage.steps for stage in planned.stages)
-    training = pi.training(data.source, recipe=recipe, out=run, steps=steps, **settings)
-    shown = 0.0
-    for step in training:
-        spent = (time.process_time() - start) / 60
-        if spent > shown + 0.5 or step.step == step.total:
-            shown = spent
-            print(f"  {step.step}/{step.total} {step.stage}, {spent:.1f} CPU minutes", flush=True)
-    spent = (time.process_time() - start) / 60
-    model = pi.load(run)
-    shutil.rmtree(folder)
-    return model, spent
+    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+        run = Path(folder) / "run"
+        shown = 0.0
+        for step in pi.training(data.source, recipe=recipe, out=run, steps=steps, **settings):
+            spent = (time.process_time() - start) / 60
+            if spent > shown + 0.5:
+                shown = spent
+                print(f"  {step.step}/{steps} {step.stage}, {spent:.1f} CPU minutes", flush=True)
+        return pi.load(run), (time.process_time() - start) / 60
 
 
 def figures(data: Real, draws: list[Tensor]) -> dict[str, Any]:

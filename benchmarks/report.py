@@ -51,9 +51,7 @@ def quality(results: list[Result]) -> str:
         head += ["nearest neighbour", "test", "samples"]
         real = rows[0]["real"]
         body = [["*real training images*", "", *_figures(real), "", "", ""]]
-        body += [
-            [f"`{r['recipe']}`", f"{r['cpu_minutes']:.1f}", *_figures(r), *_near(r)] for r in rows
-        ]
+        body += [[*_named(r), *_figures(r), *_near(r)] for r in rows]
         parts += [f"### {data}", table(head, body)]
     if covering := [r for r in results if "modes" in r]:
         rows = sorted(covering, key=lambda r: -r["modes"])
