@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from preimage import api
 from preimage.core import InputError, Step
@@ -50,8 +53,9 @@ def run_demo(
             progress=progress,
         )
         show(Step(0, training.trainer.total, stage=job.title))
-        for step in training:
-            show(replace(step, stage=job.title))
+        with threads(job.threads):
+            for step in training:
+                show(replace(step, stage=job.title))
         runs[job.name] = training.run
     material = Material(
         data={"digits": api.dataset("digits"), "faces": api.dataset(FACES)},
@@ -83,3 +87,14 @@ def run_demo(
     )
     write_bytes(out / "report.html", text.encode())
     return out / "report.html"
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Compute with no more than so many threads; None changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(count or before, before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
