@@ -147,7 +147,9 @@ def vae_gan(facts: Facts) -> Plan:
         facts.data, net, latent=16 if grey else 48, components=facts.components, critic=critic
     )
     # β is low since the mixture, not N(0, I), is what is sampled: sharper, and nearer to the image
-    likelihood = Likelihood(steps=facts.steps(13, 256), batch_size=256, beta=0.1, flip=facts.flip)
+    likelihood = Likelihood(
+        steps=facts.steps(13, 256), batch_size=256, beta=0.1, start_rate=1.0, flip=facts.flip
+    )
     adversarial = Adversarial(
         steps=facts.steps(4, 128),
         batch_size=128,
