@@ -181,6 +181,7 @@ def train(source: PathLike, **options: Any) -> Run:
 def resume(run: PathLike, *, progress: Callable[[Step], None] | None = None) -> Training:
     """Go on with a run that was stopped or killed, exactly as if it had not been."""
     opened = Run.open(Path(run))
+    opened.check_resumable()
     return _resume(opened, run_dataset(opened, progress=progress))
 
 

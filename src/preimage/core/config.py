@@ -27,7 +27,7 @@ def to_json(value: Any) -> Any:
 def from_json(value: Any, types: Mapping[str, type]) -> Any:
     """The config that `to_json` wrote; `types` names every dataclass that may stand in it.
 
-    Raises InputError for a type or field this version does not know.
+    Raises InputError for a type or field this version does not know, and a value of a wrong kind.
     """
     if isinstance(value, list):
         return tuple(from_json(item, types) for item in value)
@@ -45,8 +45,10 @@ def from_json(value: Any, types: Mapping[str, type]) -> Any:
     known = {f.name for f in dataclasses.fields(types[name])}
     if unknown := set(fields) - known:
         raise InputError(f"this version does not know '{name}.{unknown.pop()}'; upgrade preimage")
+    kinds = typing.get_type_hints(types[name])
+    values = {key: from_json(item, types) for key, item in fields.items()}
     try:
-        return types[name](**{key: from_json(item, types) for key, item in fields.items()})
+        return types[name](**{k: _of_kind(k, v, kinds[k]) for k, v in values.items()})
     except TypeError as error:  # a field without a default is missing
         raise InputError(f"'{name}' in a run's config is incomplete: {error}") from None
 

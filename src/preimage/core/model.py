@@ -58,7 +58,9 @@ class LatentModel(nn.Module):
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Gaussian:
         """Images (B, C, H, W) → a diagonal Gaussian over the default latent space."""
-        raise Unsupported(f"{type(self).__name__} has no encoder: it cannot say which latent an image has")
+        raise Unsupported(
+            f"{type(self).__name__} has no encoder: it cannot say which latent an image has"
+        )
 
     def critic(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images → how real they look to the discriminator, (B,), higher is more real."""

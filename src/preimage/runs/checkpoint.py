@@ -54,18 +54,29 @@ def _prune(folder: Path) -> None:
 
 
 def pointed(folder: Path, pointer: str) -> Path | None:
-    """The checkpoint a pointer names, if there is one."""
+    """The checkpoint a pointer names; None where there is no pointer yet.
+
+    Raises InputError where it names none: to begin again would throw what was trained away.
+    """
     try:
-        name = (folder / pointer).read_text().strip()
-    except OSError:
+        name = (folder / pointer).read_bytes().decode(errors="replace").strip()
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise InputError(f"cannot read {folder / pointer}: {error.strerror}") from None
     path = folder / name
-    return path if re.fullmatch(r"\d+-\d+", name) and path.is_dir() else None
+    if re.fullmatch(r"\d+-\d+", name) and path.is_dir():
+        return path
+    there = sorted(p.name for p in folder.iterdir() if re.fullmatch(r"\d+-\d+", p.name))
+    mend = f"write {there[-1]} into it" if there else "delete it to begin again"
+    raise InputError(f"{folder / pointer} names no checkpoint; {mend}")
 
 
 def load_checkpoint(path: Path) -> State:
     """The state in a checkpoint folder; raises InputError where it is broken."""
     numbers = read_json(path / NUMBERS)
+    if not isinstance(numbers, dict):
+        raise InputError(f"the checkpoint {path} is broken: {NUMBERS} holds no object")
     try:
         return State(load_file(path / TENSORS), numbers)
     except (SafetensorError, OSError) as error:

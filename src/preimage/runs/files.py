@@ -62,5 +62,7 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} is missing") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid JSON: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path} is not valid JSON of ours: it is nested too deeply") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None

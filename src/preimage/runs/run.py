@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -22,6 +23,12 @@ from preimage.runs.files import read_json, readable_errors, write_bytes, write_j
 from preimage.training.recipes import TYPES, Plan
 
 FORMAT = 1  # of the folder; raised when older versions could no longer read it
+
+NEEDED = {
+    "data": {"source": str, "options": dict, "fingerprint": str},
+    "training": {"seed": int, "device": str, "precision": str, "validations": int},
+}
+"""What a config must hold for training to go on."""
 
 
 class Run:
@@ -86,7 +93,8 @@ class Run:
         """The run in this folder. Raises InputError where it is none, or from a newer version."""
         path = Path(path)
         if not path.is_dir():
-            raise InputError(f"{path} is not a run: there is no such folder")
+            what = "it is a file" if path.exists() else "there is no such folder"
+            raise InputError(f"{path} is not a run: {what}")
         if not (path / "config.json").is_file():
             raise InputError(f"{path} is not a run: it has no config.json")
         config = read_json(path / "config.json")
@@ -94,10 +102,26 @@ class Run:
             raise InputError(f"{path} is not a run: its config.json names no format")
         if config["format"] > FORMAT:
             raise InputError(
-                f"{path} was written by preimage {config.get('preimage', '?')}, newer than this "
-                f"{preimage.__version__}; upgrade preimage"
+                f"{path} was written by preimage {config.get('preimage', '?')}, in format "
+                f"{config['format']}, newer than the {FORMAT} of this {preimage.__version__}; "
+                "upgrade preimage"
             )
         return cls(path, config)
+
+    def check_resumable(self) -> None:
+        """Raises InputError where the config lacks what going on needs, or has it wrong."""
+        for place, names in NEEDED.items():
+            part = self.config.get(place)
+            for name, kind in names.items():
+                if not isinstance(part, dict) or not isinstance(part.get(name), kind):
+                    raise InputError(
+                        f"{self.path}/config.json has no valid {place}.{name}; "
+                        "put the file back as it was"
+                    )
+        if unknown := self.config["training"].keys() - NEEDED["training"].keys():
+            raise InputError(
+                f"{self.path}/config.json: this version does not know training.{unknown.pop()}"
+            )
 
     def last_checkpoint(self) -> Path | None:
         """Where to go on from; None before the first checkpoint."""
@@ -135,11 +159,14 @@ class Run:
         if not self.metrics_path.exists():
             return []
         records = []
-        for line in self.metrics_path.read_text().splitlines():
+        for line in self.metrics_path.read_text(errors="replace").splitlines():
             try:
-                records.append(json.loads(line))
+                record = json.loads(line)
             except json.JSONDecodeError:
                 break
+            if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+                break
+            records.append(record)
         return records
 
     def cut_metrics(self, step: int) -> None:
@@ -157,19 +184,35 @@ def load(path: str | Path) -> LatentModel:
     where its weights do not fit its config.
     """
     run = Run.open(path)
-    try:
-        model = build(run.plan.model)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{run.path}/config.json does not describe a model: {error!r}") from None
+    expected = _described(run)
     if not run.weights.is_file():
         raise InputError(f"{run.path} has no weights yet; train it with --resume {run.path}")
     try:
         weights = load_file(run.weights)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{run.weights} is broken: {error}") from None
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:160]
-        raise InputError(f"{run.weights} does not fit {run.path}/config.json: {detail}") from None
+    for name in sorted(expected.keys() | weights.keys()):
+        needed, found = (
+            list(tensors[name].shape) if name in tensors else "nothing"
+            for tensors in (expected, weights)
+        )
+        if needed != found:
+            raise InputError(
+                f"{run.weights} does not fit {run.path}/config.json: {name} is {found} "
+                f"and should be {needed}"
+            )
+    model = build(run.plan.model)
+    model.load_state_dict(weights)
     return model.eval()
+
+
+def _described(run: Run) -> dict[str, Tensor]:
+    """The weights a run's config calls for, as shapes only, so that a huge one takes no memory."""
+    try:
+        with torch.device("meta"):
+            return build(run.plan.model).state_dict()
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        detail = str(e).splitlines()[0][:120] if str(e) else type(e).__name__
+        raise InputError(f"{run.path}/config.json does not describe a model: {detail}") from None

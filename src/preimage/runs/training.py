@@ -174,7 +174,14 @@ def resume(run: Run, data: Dataset) -> Training:
     run.sweep()
     checkpoint = run.last_checkpoint()
     if checkpoint is not None:
-        training.trainer.load_state(load_checkpoint(checkpoint))
+        state = load_checkpoint(checkpoint)
+        try:
+            training.trainer.load_state(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            detail = " ".join(str(error).split())[:120]
+            raise InputError(
+                f"the checkpoint {checkpoint} does not fit its run: {detail}"
+            ) from None
         # A kill may have come between the checkpoint and the weights that belong to it.
         run.save_weights(training.trainer.result())
     run.cut_metrics(training.trainer.done)

@@ -1,0 +1,99 @@
+"""Run folders that were damaged or tampered with: one line each, and nothing thrown away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import preimage as pi
+from preimage.core import InputError
+from preimage.runs.run import Run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a few steps."""
+    out = tmp_path_factory.mktemp("damaged") / "run"
+    pi.train("digits", recipe="vae-mlp", out=out, steps=4, validations=1, device="cpu")
+    return out
+
+
+@pytest.mark.parametrize("content", [b"../../x", b"\xff\xfe", b"00000009-0", b""])
+def test_a_damaged_pointer_never_begins_again(run: Path, tmp_path: Path, content: bytes) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    kept = sorted(path.name for path in (copy / "checkpoints").iterdir())
+    (copy / "checkpoints" / "last").write_bytes(content)
+    with pytest.raises(InputError, match="names no checkpoint"):
+        pi.resume(copy)
+    assert sorted(path.name for path in (copy / "checkpoints").iterdir()) == kept
+
+
+MODEL = ("plan", "model")
+HOSTILE = {
+    "latent of 10¹³": ((*MODEL, "latent"), 10**13),
+    "latent below zero": ((*MODEL, "latent"), -3),
+    "latent of 10³⁰": ((*MODEL, "latent"), 10**30),
+    "latent a word": ((*MODEL, "latent"), "many"),
+    "widths": ((*MODEL, "net", "widths"), [10**12]),
+    "shape": ((*MODEL, "data", "shape"), [1, 10**9, 10**9]),
+    "no shape": ((*MODEL, "data", "shape"), []),
+    "linear": ((*MODEL, "linear"), "no"),
+    "stages": (("plan", "stages"), 5),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_config_is_refused_in_one_line(run: Path, tmp_path: Path, name: str) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (*parents, last), value = HOSTILE[name]
+    config = json.loads((copy / "config.json").read_text())
+    place = config
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError) as refused:
+        pi.load(copy)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value"),
+    [("data", "source", 4), ("training", "seed", "x"), ("training", "colour", 1)],
+)
+def test_a_config_that_cannot_go_on(
+    run: Path, tmp_path: Path, place: str, name: str, value: object
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    config = json.loads((copy / "config.json").read_text())
+    config[place][name] = value
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=f"{place}.{name}"):
+        pi.resume(copy)
+
+
+def test_a_config_nested_without_end(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "config.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="nested too deeply"):
+        pi.load(copy)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]"])
+def test_a_broken_checkpoint_state(run: Path, tmp_path: Path, content: str) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (checkpoint,) = (copy / "checkpoints").glob("*-*")
+    (checkpoint / "state.json").write_text(content)
+    with pytest.raises(InputError, match="checkpoint"):
+        pi.resume(copy)
+
+
+def test_figures_that_are_not_ours_are_left_out(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    good = len(Run.open(copy).metrics())
+    with (copy / "metrics.jsonl").open("ab") as file:
+        file.write(b"[]\n\xff\xfe\n")
+    assert len(Run.open(copy).metrics()) == good
