@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -228,3 +230,81 @@ def test_bad_idx_is_one_line(tmp_path):
         data.load(tmp_path / "vast-idx3-ubyte")
     with pytest.raises(InputError, match="labels or vectors"):
         data.load(folder / "train-labels-idx1-ubyte.gz")
+
+
+def npy(array: np.ndarray, shape: tuple[int, ...] | None = None) -> bytes:
+    """A .npy file of the array that declares another shape."""
+    file = io.BytesIO()
+    header = {"descr": array.dtype.str, "fortran_order": False, "shape": shape or array.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + array.tobytes()
+
+
+def npz(path, content: bytes, member: str = "images.npy"):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, content)
+    return path
+
+
+def patched(path, field: int, value: int) -> None:
+    """Set a 16-bit field of the one member, in its own header and in the directory's copy."""
+    raw = bytearray(path.read_bytes())
+    for place in (raw.index(b"PK\x03\x04") + 6 + field, raw.index(b"PK\x01\x02") + 8 + field):
+        raw[place : place + 2] = struct.pack("<H", value)
+    path.write_bytes(raw)
+
+
+def refusal(path) -> str:
+    with pytest.raises(InputError) as error:
+        data.load(path)
+    text = str(error.value)
+    assert "\n" not in text
+    assert path.name in text
+    assert "save" in text  # the mend
+    return text
+
+
+SHAPES = [(2**20, 2**15, 2**15), (-1, 32, 32), (-2, -5, 32, 32), (10, 32, -32), (2**70, 1, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_headers_that_lie_are_refused(tmp_path, shape):
+    refusal(npz(tmp_path / "lie.npz", npy(GREY, shape)))
+    (tmp_path / "lie.npy").write_bytes(npy(GREY, shape))
+    refusal(tmp_path / "lie.npy")
+
+
+def test_members_that_are_no_arrays_are_refused(tmp_path):
+    assert "'images'" in refusal(npz(tmp_path / "text.npz", b"not an array"))
+    assert "notes.txt" in refusal(npz(tmp_path / "notes.npz", b"words", "notes.txt"))
+    patched(npz(tmp_path / "locked.npz", npy(GREY)), 0, 1)
+    assert "encrypted" in refusal(tmp_path / "locked.npz")
+    patched(npz(tmp_path / "odd.npz", npy(GREY)), 2, 77)
+    assert "compression" in refusal(tmp_path / "odd.npz")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_images_of_no_finite_value_are_no_images(tmp_path, value):
+    np.save(tmp_path / "empty.npy", np.full((4, 8, 8), value, np.float32))
+    with pytest.raises(InputError, match=r"empty\.npy holds no usable image.*NaN"):
+        data.load(tmp_path / "empty.npy")
+    with pytest.raises(InputError, match="no usable image"):
+        data.from_arrays(np.full((4, 8, 8), value))
+
+
+def test_images_with_nan_are_skipped_with_all_that_is_theirs(tmp_path):
+    images = (GREY[..., None] / 255.0).repeat(3, -1)
+    images[3, 5, 5, 1] = np.nan
+    labels, age = np.arange(10), np.arange(10.0)
+    np.savez(tmp_path / "set.npz", images=images, labels=labels, age=age)
+    found = data.load(tmp_path / "set.npz")
+    others = np.delete(np.arange(10), 3)
+    assert found.skipped == [("image-3", "a value that is NaN or infinite")]
+    assert "image-3" in found.summary()
+    assert list(found.names) == [f"image-{i}" for i in others]
+    assert np.abs(found.batch(range(9))[:, 0].numpy() - (GREY[others] / 127.5 - 1)).max() < 1e-4
+    assert found.attribute("age").tolist() == others.tolist()
+    assert [found.classes[i] for i in found.labels] == [str(i) for i in others]
+    assert found.spec.channels == 1
+    with pytest.raises(InputError, match="image-3 cannot be used"):
+        data.images(images, found.spec)

@@ -51,7 +51,7 @@ def read(path: Path, spool: Path) -> Arrays:
 
     Arrays too large for memory are unpacked into a nameless file in the folder `spool`.
 
-    Raises InputError where it holds no images, or pickled objects.
+    Raises InputError where it holds no images, or pickled objects, or is damaged.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -61,9 +61,9 @@ def read(path: Path, spool: Path) -> Arrays:
         if is_idx(path):
             return read_idx(path)
         images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # a hostile file fails in many ways, want of memory among them
         raise InputError(_unreadable(path, error)) from None
     return Arrays([Part(images)])
 
@@ -78,6 +78,9 @@ def _read_npz(path: Path, spool: Path) -> dict[str, np.ndarray]:
     names = {member.filename for member in large}
     with np.load(path, allow_pickle=False) as file:
         found = {key: file[key] for key in file.files if not names & {key, f"{key}.npy"}}
+    for key, array in found.items():
+        if not isinstance(array, np.ndarray):  # NumPy hands out such a member as bytes
+            raise InputError(f"{path}: '{key}' in it is no array; save arrays with numpy.savez")
     with zipfile.ZipFile(path) as archive:
         for member in large:
             with archive.open(member) as stream:
@@ -104,7 +107,7 @@ def _unreadable(path: Path, error: Exception) -> str:
     if any(word in str(error) for word in ("pickle", "Object arrays", "Python objects")):
         return f"{path} holds pickled objects, which can run code; save plain arrays of numbers"
     text = (str(error).splitlines() or [type(error).__name__])[0]
-    return f"{path} cannot be read: {text}"
+    return f"{path} cannot be read: {text}; save its arrays again with numpy.save or numpy.savez"
 
 
 def from_mapping(arrays: Mapping[str, np.ndarray], where: str) -> Arrays:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from preimage.data.options import Options, choose_size, range_note
 
 Progress = Callable[[Step], None]
 _BLOCK = 512  # images converted at a time
+_NOT_FINITE = "a value that is NaN or infinite"
 
 
 def convert_arrays(
@@ -29,7 +30,9 @@ def convert_arrays(
 ) -> Raw:
     """Images of arrays brought to one size and to whole numbers, in memory or in a map at `path`.
 
-    Raises InputError where labels do not match, sizes are unusable, or nothing is there.
+    An image with a value that is not finite is skipped, and its label and attributes with it.
+
+    Raises InputError where labels do not match, sizes are unusable, or no image can be used.
     """
     parts = arrays.parts
     if options.split is not None:
@@ -39,17 +42,19 @@ def convert_arrays(
                 f"{where} comes without a split, so split={options.split} is not there"
             )
     images = [channels_first(part.images, where) for part in parts]
-    counts = [len(x) for x in images]
-    labels, classes = _labels([part.labels for part in parts], counts, arrays.classes, where)
-    target, notes = _target(images, options)
+    usable = [_finite(x) for x in images]
+    kept = np.concatenate(usable)
+    if not kept.any():
+        raise InputError(f"{where} holds no usable image: each has {_NOT_FINITE}; replace those")
+    labels, classes = _labels([part.labels for part in parts], usable, arrays.classes, where)
+    target, notes = _target(images, usable, options)
 
-    shape = (sum(counts), *target.shape)
+    shape = (int(kept.sum()), *target.shape)
     out = np.empty(shape, target.dtype) if path is None else new_map(path, shape, target.dtype)
     hashes = np.empty(len(out), np.uint64)
     row = 0
-    for x in images:
-        for first in range(0, len(x), _BLOCK):
-            block = np.ascontiguousarray(x[first : first + _BLOCK])
+    for x, mask in zip(images, usable, strict=True):
+        for block in _blocks(x, mask):
             rows = slice(row, row + len(block))
             out[rows] = _converted(block, target)
             hashes[rows] = [content_hash(image) for image in block]
@@ -57,25 +62,50 @@ def convert_arrays(
             if progress is not None:
                 progress(Step(row, len(out), stage="convert"))
 
-    sides = [part.side for part, count in zip(parts, counts, strict=True) for _ in range(count)]
-    places = [place for count in counts for place in range(count)]
-    named = zip(sides, places, strict=True)
+    sides = [part.side for part, mask in zip(parts, usable, strict=True) for _ in mask[mask]]
+    names = [
+        f"{part.side or 'image'}-{place}"
+        for part, mask in zip(parts, usable, strict=True)
+        for place in range(len(mask))
+    ]
+    values = arrays.attributes
+    if not kept.all():
+        values = {name: value[kept] for name, value in values.items()}
     return Raw(
         images=out,
-        names=[f"{side or 'image'}-{place}" for side, place in named],
+        names=[name for name, good in zip(names, kept, strict=True) if good],
         hashes=hashes,
         sides=sides if set(sides) == {"train", "test"} else None,
         labels=labels,
         classes=classes,
-        attributes=dict(arrays.attributes),
+        attributes=dict(values),
         categories=dict(arrays.categories),
+        skipped=[(n, _NOT_FINITE) for n, good in zip(names, kept, strict=True) if not good],
         value_range=target.range,
         notes=notes,
         independent=arrays.independent,
     )
 
 
-def _target(images: list[np.ndarray], options: Options) -> tuple[Target, list[str]]:
+def _finite(images: np.ndarray) -> np.ndarray:
+    """Which images (N, C, H, W) are of finite values alone: bool (N,)."""
+    if images.dtype.kind != "f":
+        return np.ones(len(images), bool)
+    blocks = (images[i : i + _BLOCK] for i in range(0, len(images), _BLOCK))
+    return np.concatenate([np.isfinite(block).all((1, 2, 3)) for block in blocks])
+
+
+def _blocks(images: np.ndarray, usable: np.ndarray) -> Iterator[np.ndarray]:
+    """The usable images, some at a time: the whole may be larger than memory."""
+    for first in range(0, len(images), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        block = images[rows]
+        yield np.ascontiguousarray(block if usable[rows].all() else block[usable[rows]])
+
+
+def _target(
+    images: list[np.ndarray], usable: list[np.ndarray], options: Options
+) -> tuple[Target, list[str]]:
     """What these arrays are to be made into, and sentences on what was chosen."""
     notes = []
     size = options.size
@@ -86,14 +116,18 @@ def _target(images: list[np.ndarray], options: Options) -> tuple[Target, list[st
     if span is not None and span not in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
         notes.append(range_note(span))
     white_or_black = len(set(options.background)) == 1
-    grey = all(_is_grey(x) and (x.shape[1] in (1, 3) or white_or_black) for x in images)
+    grey = all(
+        _is_grey(x, mask) and (x.shape[1] in (1, 3) or white_or_black)
+        for x, mask in zip(images, usable, strict=True)
+    )
     return options.target(size, options.channels or (1 if grey else 3), span), notes
 
 
-def _is_grey(images: np.ndarray) -> bool:
-    blocks = (images[i : i + _BLOCK] for i in range(0, len(images), _BLOCK))
+def _is_grey(images: np.ndarray, usable: np.ndarray) -> bool:
     colours = images.shape[1] - 1 + images.shape[1] % 2  # without the alpha channel
-    return colours == 1 or all(bool((b[:, :1] == b[:, 1:colours]).all()) for b in blocks)
+    return colours == 1 or all(
+        bool((b[:, :1] == b[:, 1:colours]).all()) for b in _blocks(images, usable)
+    )
 
 
 def _converted(block: np.ndarray, target: Target) -> np.ndarray:
@@ -126,17 +160,19 @@ def _over_background(
 
 
 def _labels(
-    given: list[np.ndarray | None], counts: list[int], classes: tuple[str, ...], where: str
+    given: list[np.ndarray | None], usable: list[np.ndarray], classes: tuple[str, ...], where: str
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Class indices of all images and the names of the classes; None where a part has no labels."""
+    """Class indices of the usable images, and all classes; None where a part has no labels."""
     known = [np.asarray(labels) for labels in given if labels is not None]
     if len(known) < len(given):
         return None, ()
-    for labels, count in zip(known, counts, strict=True):
+    for labels, mask in zip(known, usable, strict=True):
+        count = len(mask)
         if labels.shape not in ((count,), (count, 1)):
             shape = "×".join(map(str, labels.shape))
             raise InputError(f"{where}: labels ({shape}) do not match {count} images")
-    values = np.concatenate([labels.reshape(-1) for labels in known])
+    pairs = zip(known, usable, strict=True)
+    values = np.concatenate([labels.reshape(-1)[mask] for labels, mask in pairs])
     if values.dtype.kind == "f" and not (values % 1).any():
         values = values.astype(np.int64)
     if values.dtype.kind not in "biuUS":

@@ -216,7 +216,10 @@ def images(
         size=(spec.height, spec.width),
     )
     if isinstance(source, np.ndarray):
-        return _floats(convert_arrays(Arrays([Part(source)]), options, "the array").images)
+        raw = convert_arrays(Arrays([Part(source)]), options, "the array")
+        if raw.skipped:  # left out, the images that follow would answer for others
+            raise InputError("the array: {} cannot be used: {}".format(*raw.skipped[0]))
+        return _floats(raw.images)
     if isinstance(source, (str, os.PathLike)):
         found = find(source, store.root(cache))
         if not isinstance(found, FileSource):
