@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import struct
@@ -136,3 +137,33 @@ def test_a_damaged_member_is_left_out(make_folder):
     found = data.load(path)
     assert len(found) == 7
     assert found.skipped[0][0] == "0000.png"
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.xz", "tar.bz2"])
+@pytest.mark.parametrize("length", [0, 50, 200])
+def test_a_cut_archive_is_said_to_be_damaged(make_folder, kind, length):
+    path = bundle(make_folder(), kind)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(InputError, match=rf"bundle\.{kind} is a damaged") as error:
+        data.load(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_an_empty_archive_is_said_to_be_empty(tmp_path, kind):
+    path = tmp_path / f"bundle.{kind}"
+    if kind == "zip":
+        zipfile.ZipFile(path, "w").close()
+    else:
+        tarfile.open(path, f"w:{kind.removeprefix('tar').lstrip('.')}").close()
+    with pytest.raises(InputError, match=rf"bundle\.{kind} is an empty archive"):
+        data.load(path)
+
+
+def test_a_tar_that_turns_to_noise_half_way_is_damaged(make_folder):
+    path = bundle(make_folder(), "tar")
+    raw = path.read_bytes()
+    noisy = path.with_name("noisy.tar.gz")
+    noisy.write_bytes(gzip.compress(raw[: len(raw) // 2]) + b"noise")
+    with pytest.raises(InputError, match=r"noisy\.tar\.gz is a damaged archive"):
+        data.load(noisy)

@@ -143,3 +143,13 @@ def test_one_image_is_a_data_set(tmp_path):
     found = data.load(tmp_path / "me.jpg")
     assert len(found) == len(found.train) == 1
     assert found.spec.shape == (3, 64, 64)
+
+
+def test_integers_beyond_any_float_are_names(make_folder, tmp_path):
+    vast = 10**400
+    rows = [{"file": f"{i:04d}.png", "label": vast + i % 2, "code": vast} for i in range(4)]
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = data.load(make_folder(seeds=range(4)), labels=tmp_path / "labels.jsonl")
+    assert found.classes == (str(vast), str(vast + 1))
+    assert found.labels.tolist() == [0, 1, 0, 1]
+    assert found.categories["code"] == (str(vast),)

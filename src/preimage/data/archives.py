@@ -23,6 +23,7 @@ MEMBERS = 5_000_000  # an archive may hold
 MEMBER_BYTES = 1 << 29  # one member may have; a larger one is skipped
 TOTAL_BYTES = 1 << 38  # all may have
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 28  # unpacked ÷ packed that is suspicious, from this size on
+ENDINGS = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
 _BLOCK = 1 << 20
 
 
@@ -74,6 +75,11 @@ def unpack(path: Path, into: Path) -> tuple[list[Item], Skipped]:
                     place = str(PurePosixPath(name.replace("\\", "/")))
                     items.append(Item(place, str(into), start, out.tell() - start))
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise InputError(f"{path} is a damaged archive: {error}") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # No fault of the disk: gzip and bz2 say so that their data are damaged.
         raise InputError(f"{path} is a damaged archive: {error}") from None
     return items, skipped
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from preimage.core import InputError, Step
 from preimage.data import pool
-from preimage.data.archives import Item, Skipped
+from preimage.data.archives import ENDINGS, Item, Skipped
 from preimage.data.assemble import Raw
 from preimage.data.cache import new_map
 from preimage.data.decode import Header, Target
@@ -20,7 +20,7 @@ from preimage.data.options import Options, choose_range, choose_size, range_note
 Progress = Callable[[Step], None]
 Stamp = tuple[int, int]  # a file's size and time of change
 _BLOCK = 512  # images copied at a time
-_PACKED = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".npz")
+_PACKED = (*ENDINGS, ".npz")
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,11 @@ def find(source: str | os.PathLike[str], base: Path) -> Source:
     if path.is_file():
         if path.suffix in (".npy", ".npz") or arrays.is_idx(path):
             return ArraySource(path.stem, path.resolve(), lambda spool: arrays.read(path, spool))
-        return ArchiveSource(path) if archives.is_archive(path) else FileSource(path)
+        if archives.is_archive(path):
+            return ArchiveSource(path)
+        if path.name.lower().endswith(archives.ENDINGS):
+            raise InputError(f"{text} is a damaged or empty archive, or none; copy it here again")
+        return FileSource(path)
     if path.exists():
         raise InputError(f"{text} is neither a file nor a folder")
     mend = nearest_name(text, named.DATASETS)
@@ -254,6 +258,8 @@ class ArchiveSource:
     def read(self, reading: Reading) -> tuple[Raw, Any]:
         with archives.removed_after(reading.folder / "members.bin") as members:
             items, skipped = archives.unpack(self.path, members)
+            if not items and not skipped:
+                raise InputError(f"{self.path} is an empty archive; pack images into it")
             items.sort(key=lambda item: item.name)
             stamps = [(item.length, 0) for item in items]
             raw, _ = read_files(self.where, items, stamps, skipped, reading)
