@@ -1,0 +1,1 @@
+"""Inversion: the latent behind an image."""
