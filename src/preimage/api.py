@@ -36,6 +36,9 @@ from preimage.training.recipes import Plan, Recipe
 
 PathLike = str | os.PathLike[str]
 DATA_OPTIONS = ("size", "channels", "fit", "background", "range", "labels", "split", "max_pixels")
+"""What decides which images come of a source; a run remembers it."""
+LOADING_OPTIONS = ("cache", "workers")
+"""How they are decoded; a resumed run may do otherwise."""
 
 
 def dataset(source: PathLike, **options: Any) -> Dataset:
@@ -137,7 +140,7 @@ def training(
     _check_budget(steps, minutes)
     if tensorboard:
         summary_writer()  # or say at once that it is missing
-    data_options = data or {}
+    data_options = _known(data or {})
     if out is not None:
         _check_free(Path(out))
     images = _load_data(source, progress=progress, **data_options)
@@ -348,6 +351,15 @@ def _absolute(source: PathLike) -> str:
 
 def _from_json(options: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+
+
+def _known(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of `preimage.data.load`, none of them misspelt."""
+    known = (*DATA_OPTIONS, *LOADING_OPTIONS)
+    for name in options:
+        if name not in known:
+            raise InputError(f"no option '{name}' of data; {nearest_name(name, known)}")
+    return options
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +13,22 @@ import typer
 
 def remark(text: str) -> None:
     """A line for a person, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def show(result: dict[str, Any], text: str, *, as_json: bool) -> None:
     """The one thing a verb prints on standard output."""
-    typer.echo(json.dumps(result, ensure_ascii=False, default=str) if as_json else text)
+    typer.echo(json.dumps(result, ensure_ascii=False, default=str) if as_json else printable(text))
+
+
+def printable(text: str) -> str:
+    r"""Control characters escaped (`\x1b`), so that a file's name cannot steer the terminal."""
+    return "".join(
+        c.encode("unicode_escape").decode()
+        if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c != "\n"
+        else c
+        for c in text
+    )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -27,7 +27,7 @@ class Operator(Protocol):
         ...
 
     def select(self, rows: Tensor) -> Operator:
-        """The same for some images of the batch: `rows` (M,) are indices. Most are alike for all."""
+        """The same for some images of the batch: `rows` (M,) are indices; they may repeat."""
         ...
 
 
