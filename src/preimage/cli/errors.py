@@ -14,6 +14,8 @@ from collections.abc import Iterable
 
 import typer
 
+from preimage.cli.output import printable
+
 ClickException = typer.BadParameter.__mro__[2]  # typer has its own copy of click, or not
 
 DONE, OURS, YOURS, INTERRUPTED = 0, 1, 2, 130
@@ -21,7 +23,7 @@ DONE, OURS, YOURS, INTERRUPTED = 0, 1, 2, 130
 
 def complain(message: str) -> None:
     """One line on standard error."""
-    print(f"preimage: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    print(printable(f"preimage: {' '.join(message.split())}"), file=sys.stderr, flush=True)
 
 
 def status_of(error: BaseException, verbs: Iterable[str]) -> int:

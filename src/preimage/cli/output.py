@@ -18,22 +18,24 @@ def remark(text: str) -> None:
 
 def show(result: dict[str, Any], text: str, *, as_json: bool) -> None:
     """The one thing a verb prints on standard output."""
-    typer.echo(json.dumps(result, ensure_ascii=False, default=str) if as_json else printable(text))
+    shown = json.dumps(result, ensure_ascii=False, default=str) if as_json else text
+    typer.echo(printable(shown))
 
 
-def printable(text: str) -> str:
-    r"""Control characters escaped (`\x1b`), so that a file's name cannot steer the terminal."""
+def printable(text: str, *, keep: str = "\n") -> str:
+    r"""Control characters escaped as in JSON, `\u001b`: no file's name can steer a terminal.
+
+    So are the surrogates that stand for bytes of a name that are no UTF-8.
+    """
     return "".join(
-        c.encode("unicode_escape").decode()
-        if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c != "\n"
-        else c
+        f"\\u{ord(c):04x}" if unicodedata.category(c) in ("Cc", "Cs") and c not in keep else c
         for c in text
     )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as they need to be; a last column may be any length."""
-    lines = [list(header), *[list(row) for row in rows]]
+    lines = [[printable(cell, keep="") for cell in line] for line in (header, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

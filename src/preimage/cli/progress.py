@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from preimage.cli.output import remark
+from preimage.cli.output import printable, remark
 
 if TYPE_CHECKING:
     from preimage.core import Step
@@ -63,7 +63,7 @@ class Bar:
         if self._progress is None:
             remark(text)
         else:
-            self._progress.console.print(text, markup=False, highlight=False)
+            self._progress.console.print(printable(text), markup=False, highlight=False)
 
     def line(self) -> str:
         """The key figures of the stage so far."""
