@@ -16,12 +16,6 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object, and nothing else, to stdout.")
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
-Label = Annotated[
-    str | None,
-    typer.Option(
-        help="Class of a conditional model; unset, the classes in turn, or the images' own."
-    ),
-]
 
 
 def parse_size(text: str) -> int | tuple[int, int]:

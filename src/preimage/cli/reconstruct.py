@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from preimage.cli.options import Device, Json, Label, RunFolder
+from preimage.cli.options import Device, Json, RunFolder
 from preimage.cli.output import remark, show, table
 from preimage.cli.progress import Bar
 
@@ -22,7 +22,10 @@ def reconstruct(
     n: Annotated[
         int, typer.Option("-n", "--number", min=1, help="At most so many, from the first on.")
     ] = 1000,
-    label: Label = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="Class of a conditional model; unset, each image's own."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to. Unset, RUN/reconstructed.")
     ] = None,
