@@ -11,12 +11,13 @@ from preimage.core import InputError
 from preimage.data import from_arrays
 from preimage.models import AutoencoderConfig, build
 from preimage.nets import MLP
+from preimage.training import precision
 from preimage.training.adversarial import Adversarial
 from preimage.training.budget import RESERVE, TIMED_STEPS, within_minutes
 from preimage.training.collapse import collapse_warning, diversity, relative_diversity
 from preimage.training.likelihood import Likelihood
 from preimage.training.order import Order
-from preimage.training.precision import accelerator, bfloat16
+from preimage.training.precision import accelerator, best_device, bfloat16
 from preimage.training.recipes import Plan
 from preimage.training.stage import Stage
 
@@ -76,6 +77,13 @@ def test_a_device_that_is_not_there_is_said():
     for device in ("nonsense", "xpu:7"):
         with pytest.raises(InputError, match="--device cpu"):
             accelerator(device)
+
+
+def test_the_device_that_was_named_is_the_one(monkeypatch):
+    monkeypatch.setattr(precision, "_has", lambda device: True)
+    for device in ("cuda:1", "cpu", "cuda:0"):  # in one process, one after the other
+        assert accelerator(device).device == torch.device(device)
+        assert best_device(device) == torch.device(device)
 
 
 def test_diversity_is_the_distance_between_pairs():

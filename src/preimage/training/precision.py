@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import patch_environment
 
 from preimage.core import InputError
 
@@ -11,15 +13,29 @@ PRECISIONS = ("auto", "bf16", "fp32")
 
 
 def accelerator(device: str = "auto") -> Accelerator:
-    """Accelerate's view of this machine: "auto" takes the best device there is, "cpu" the CPU."""
-    if device not in ("auto", "cpu") and not _has(device):
-        raise InputError(f"no device '{device}' on this machine; take --device cpu")
-    return Accelerator(cpu=device == "cpu")
+    """Accelerate on the device of that name; "auto" takes the best there is.
+
+    Raises InputError where there is no such device.
+    """
+    # Accelerate keeps one device for the whole process, and of several GPUs it takes the first
+    AcceleratorState._reset_state(reset_partial_state=True)
+    if device == "auto":
+        return Accelerator()
+    named = best_device(device)
+    with patch_environment(ACCELERATE_TORCH_DEVICE=named):
+        return Accelerator(cpu=named.type == "cpu")
 
 
 def best_device(device: str = "auto") -> torch.device:
-    """The device of that name, or for "auto" the best there is."""
-    return accelerator(device).device
+    """The device of that name, or for "auto" the best there is.
+
+    Raises InputError where there is no such device.
+    """
+    if device == "auto":
+        return accelerator().device
+    if device != "cpu" and not _has(device):
+        raise InputError(f"no device '{device}' on this machine; take --device cpu")
+    return torch.device(device)
 
 
 def _has(device: str) -> bool:
