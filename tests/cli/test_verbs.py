@@ -104,6 +104,49 @@ def test_bad_files_are_reported_and_not_fatal(preimage, here: Path) -> None:
     assert "broken.png" in outcome.err
 
 
+def test_a_name_cannot_steer_the_terminal(preimage, here: Path, vae: Path) -> None:
+    (here / "photos").mkdir()
+    name = "\x1b[2J\x9b31m\nnice\udcff.png"  # clears the screen, if it is printed as it stands
+    Image.new("L", (8, 8), 60).save(here / "photos" / name)
+    (here / "photos" / f"bad {name}").write_bytes(b"\x89PNG")
+    outcome = preimage("reconstruct", vae, "photos", "--out", "made")
+    assert outcome.status == 0
+    printed = outcome.out + outcome.err
+    assert printed.count(r"\u001b[2J\u009b31m") == 2
+    assert r"\udcff.png" in printed
+    assert not {"\x1b", "\x9b", "\udcff"} & set(printed)
+    (image,) = preimage("reconstruct", vae, "photos", "--out", "made", "--json").json["images"]
+    assert image["name"] == name
+    assert r"\u001b" in preimage("train", "no\x1bwhere").err
+
+
+def test_one_is_not_plural(preimage, here: Path) -> None:
+    (here / "photos").mkdir()
+    for i in range(4):
+        Image.new("L", (8, 8), 60 * i).save(here / "photos" / f"{i}.png")
+    (here / "photos" / "broken.png").write_bytes(b"\x89PNG")
+    trained = preimage("train", "photos", "--recipe", "vae-mlp", "--steps", 1, "--out", "run")
+    assert "1 file skipped" in trained.err
+    assert "trained 1 step:" in trained.out
+    assert preimage("sample", "run", "-n", 1).out.startswith("1 sample:")
+
+
+def test_what_was_decided_names_the_option(preimage, here: Path) -> None:
+    (here / "photos").mkdir()
+    for i in range(4):
+        pixels = np.full((20, 30), 900 * i, np.uint16)
+        Image.fromarray(pixels).save(here / "photos" / f"{i}.png")
+    outcome = preimage("train", "photos", "--recipe", "vae-mlp", "--steps", 1, "--out", "run")
+    assert "--size" in outcome.err
+    assert "--range" in outcome.err
+
+
+def test_the_label_of_a_verb_is_explained_for_that_verb(preimage) -> None:
+    drawn, made = (" ".join(preimage(v, "--help").out.split()) for v in ("sample", "reconstruct"))
+    assert "unset, the classes in turn." in drawn
+    assert "unset, each image's own." in made
+
+
 def test_our_own_faults_say_so(preimage, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise ZeroDivisionError("a bug")

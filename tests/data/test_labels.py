@@ -87,8 +87,8 @@ def test_missing_rows_and_files_are_told(make_folder, tmp_path):
     found = data.load(make_folder(seeds=range(6)), labels=tmp_path / "labels.csv")
     assert found.classes == ("cat", "dog", "unlabelled")
     assert found.labels.tolist() == [0, 1, 0, 0, 2, 2]
-    assert any("1 rows name no image here, such as gone.png" in note for note in found.notes)
-    assert any("2 images have no row, such as 0004.png" in note for note in found.notes)
+    assert any("1 row without an image here, such as gone.png" in note for note in found.notes)
+    assert any("2 images without a row, such as 0004.png" in note for note in found.notes)
 
 
 def test_a_name_that_two_images_share_matches_neither(make_folder, tmp_path):

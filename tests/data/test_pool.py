@@ -98,7 +98,7 @@ def test_the_pixel_cap_is_checked_before_decoding(make_folder):
 
 def test_only_when_all_are_bad_is_it_an_error(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no")
-    with pytest.raises(InputError, match=r"holds no usable image: 1 files skipped, such as a\.png"):
+    with pytest.raises(InputError, match=r"holds no usable image: 1 file skipped, such as a\.png"):
         data.load(tmp_path)
     (tmp_path / "a.png").unlink()
     with pytest.raises(InputError, match="holds no files"):

@@ -160,5 +160,5 @@ def test_a_split_that_comes_with_the_data_is_kept_and_its_leaks_are_told(tmp_pat
     )
     found = data.load(tmp_path / "set.npz")
     assert found.heldout.tolist() == list(range(20, 33))
-    assert any("3 held-out images are in training too" in note for note in found.notes)
+    assert any("3 held-out images also among those to train on" in note for note in found.notes)
     assert len(data.load(tmp_path / "set.npz", split="test")) == 13

@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from preimage.cli.options import Device, Json, Label, RunFolder, Seed
+from preimage.cli.options import Device, Json, RunFolder, Seed
 from preimage.cli.output import show
 
 
 def sample(
     run: RunFolder,
     n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many.")] = 64,
-    label: Label = None,
+    label: Annotated[
+        str | None, typer.Option(help="Class of a conditional model; unset, the classes in turn.")
+    ] = None,
     prior: Annotated[
         str | None, typer.Option(help="normal or mixture; unset, the better one the model has.")
     ] = None,
@@ -38,6 +40,7 @@ def sample(
     Image 7 of a seed is the same however many are drawn.
     """
     import preimage as pi
+    from preimage.core.words import counted
 
     model = pi.load(run, device=device)
     drawn = pi.sample(model, n, seed=seed, label=label, prior=prior, truncation=truncation)
@@ -56,4 +59,4 @@ def sample(
         "latents": str(latents),
         "images": str(folder) if separate else None,
     }
-    show(result, f"{n} samples: {sheet}\ntheir latents: {latents}", as_json=as_json)
+    show(result, f"{counted(n, 'sample')}: {sheet}\ntheir latents: {latents}", as_json=as_json)

@@ -182,11 +182,13 @@ def _result(job: Training, bar: Bar, seconds: float) -> dict[str, Any]:
 
 def _text(job: Training) -> str:
     """Where things are, and what can be done next."""
+    from preimage.core.words import counted
+
     run = shlex.quote(str(job.run.path))
     if not job.finished:
         again = f"preimage train --resume {run}"
         return f"stopped at step {job.done} of {job.total}; go on with: {again}"
-    text = f"trained {job.total} steps: {run}\nlook at it with:\n  preimage sample {run}"
+    text = f"trained {counted(job.total, 'step')}: {run}\nlook at it with:\n  preimage sample {run}"
     if job.trainer.average.can("encode"):
         source = shlex.quote(str(job.run.config["data"]["source"]))
         text += f"\n  preimage reconstruct {run} {source}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from preimage.core import ImageSpec
+from preimage.core.words import counted
 from preimage.data import split
 from preimage.data.dataset import Dataset
 
@@ -76,9 +77,8 @@ def _shared(exact: np.ndarray, held: np.ndarray) -> list[str]:
     if not len(both):
         return []
     count = int(np.isin(exact[held], both).sum())
-    return [
-        f"The split that came with the data leaks: {count} held-out images are in training too."
-    ]
+    images = counted(count, "held-out image")
+    return [f"The split that came with the data leaks: {images} also among those to train on."]
 
 
 def _fingerprint(raw: Raw) -> str:

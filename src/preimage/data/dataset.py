@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from preimage.core import DataSpec, InputError
+from preimage.core.words import counted
 
 
 @dataclass
@@ -44,9 +45,10 @@ class Dataset:
         return len(self.images)
 
     def __str__(self) -> str:
-        classes = f", {len(self.classes)} classes" if self.classes else ""
+        classes = f", {counted(len(self.classes), 'class', 'classes')}" if self.classes else ""
         sides = f"{len(self.train)} to train on, {len(self.heldout)} held out"
-        return f"{self.name}: {len(self)} images, {self.spec}{classes} ({sides})"
+        images = counted(len(self), "image")
+        return f"{self.name}: {images}, {self.spec}{classes} ({sides})"
 
     def batch(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
         """The images of these indices: float32 (B, C, H, W) in [−1, 1]."""
@@ -75,9 +77,10 @@ class Dataset:
         if self.duplicates:
             extra = sum(len(group) - 1 for group in self.duplicates)
             first = " = ".join(self.duplicates[0][:2])
-            lines.append(f"{extra} exact duplicates, always on one side of the split: {first}, …")
+            what, more = counted(extra, "exact duplicate"), ", …" if extra > 1 else ""
+            lines.append(f"{what}, always on one side of the split: {first}{more}")
         if self.skipped:
             shown = "; ".join(f"{name}: {reason}" for name, reason in self.skipped[:3])
             rest = f" (all of them: {self.report})" if self.report else ""
-            lines.append(f"{len(self.skipped)} files skipped: {shown}{rest}")
+            lines.append(f"{counted(len(self.skipped), 'file')} skipped: {shown}{rest}")
         return "\n".join(lines)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from preimage.core import InputError, Step
+from preimage.core.words import counted
 from preimage.data import pool
 from preimage.data.archives import ENDINGS, Item, Skipped
 from preimage.data.assemble import Raw
@@ -147,8 +148,8 @@ class _Work:
         if packed:
             raise InputError(f"holds no usable image itself; give the archive in it: {packed[0]}")
         name, why = self.skipped[0]
-        count = len(self.skipped)
-        raise InputError(f"holds no usable image: {count} files skipped, such as {name} ({why})")
+        files = counted(len(self.skipped), "file")
+        raise InputError(f"holds no usable image: {files} skipped, such as {name} ({why})")
 
 
 class _Rows:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from preimage.core.words import counted
 from preimage.data.archives import Item, Skipped
 
 TRAIN = ("train", "training")
@@ -79,10 +80,8 @@ def structure(names: list[str]) -> Structure:
     classes = tuple(sorted(set(firsts), key=_natural))
     if "" in classes or len(classes) < 2:
         if len(classes) > 1:
-            loose = firsts.count("")
-            found.notes.append(
-                f"{loose} images lie beside the subfolders, so subfolders are no class labels."
-            )
+            loose = counted(firsts.count(""), "image")
+            found.notes.append(f"Subfolders are no class labels: {loose} beside them.")
     elif len(classes) > len(names) / 2:
         found.notes.append(f"{len(classes)} subfolders for {len(names)} images: no class labels.")
     else:

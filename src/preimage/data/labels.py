@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from preimage.core import InputError
+from preimage.core.words import counted
 
 FILE_COLUMNS = ("file", "filename", "file_name", "name", "path", "image", "image_id")
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target")
@@ -66,14 +67,12 @@ def read(path: Path, names: list[str]) -> Table:
 
     table = Table()
     if absent:
-        table.notes.append(
-            f"{path.name}: {len(absent)} rows name no image here, such as {absent[0]}."
-        )
+        rows = counted(len(absent), "row")
+        table.notes.append(f"{path.name}: {rows} without an image here, such as {absent[0]}.")
     if found < len(names):
         first = names[matched.index(None)]
-        table.notes.append(
-            f"{path.name}: {len(names) - found} images have no row, such as {first}."
-        )
+        without = counted(len(names) - found, "image")
+        table.notes.append(f"{path.name}: {without} without a row, such as {first}.")
     for column in columns:
         values = [_MISSING[0] if row is None else row.get(column) for row in matched]
         if column == label_column:

@@ -50,7 +50,9 @@ def checked(
     if fit not in FITS:
         raise InputError(f"no fit '{fit}'; {nearest_name(fit, FITS)}")
     if channels not in (None, 1, 3):
-        raise InputError(f"channels={channels} is not possible; choose 1 (grey) or 3 (colour)")
+        raise InputError(
+            f"channels {channels} (--channels) is not possible; choose 1 (grey) or 3 (colour)"
+        )
     if split not in (None, "train", "test"):
         raise InputError(f"no split '{split}'; {nearest_name(split, ('train', 'test'))}")
     if max_pixels < 1:
@@ -58,7 +60,9 @@ def checked(
     if range is not None:
         low, high = float(range[0]), float(range[1])
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise InputError(f"range={low:g},{high:g} is empty; give a low end below a high end")
+            raise InputError(
+                f"range {low:g},{high:g} (--range) is empty; give a low end below a high end"
+            )
         range = (low, high)
     return Options(_checked_size(size), channels, fit, _rgb(background), range, max_pixels, split)
 
@@ -71,7 +75,9 @@ def _checked_size(size: Size | None) -> tuple[int, int] | None:
         if side not in SIZES:
             nearest = min(SIZES, key=lambda s: abs(s - side))
             known = ", ".join(map(str, SIZES))
-            raise InputError(f"size={side} is one no net takes; nearest: {nearest} (of {known})")
+            raise InputError(
+                f"size {side} (--size) is one no net takes; nearest: {nearest} (of {known})"
+            )
     return height, width
 
 
@@ -83,7 +89,9 @@ def _rgb(colour: Colour) -> tuple[int, int, int]:
             example = "'white' or '#ffcc00'"
             raise InputError(f"no background colour '{colour}'; give one like {example}") from None
     if len(colour) != 3 or not all(0 <= c <= 255 for c in colour):
-        raise InputError(f"background={colour} is no colour; give three numbers from 0 to 255")
+        raise InputError(
+            f"background {colour} (--background) is no colour; give three numbers from 0 to 255"
+        )
     red, green, blue = (int(c) for c in colour)
     return red, green, blue
 
@@ -100,7 +108,7 @@ def choose_size(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], str]
     middle = median(min(size) for size in sizes)
     side = min(USUAL, max(8, 2 ** round(math.log2(max(middle, 1)))))
     came = f"{first[0]}×{first[1]}" if all(s == first for s in sizes) else "of many sizes"
-    return (side, side), f"Images {came} are fitted to {side}×{side}; size= sets another."
+    return (side, side), f"Images {came} are fitted to {side}×{side}; size (--size) sets another."
 
 
 def choose_range(headers: Sequence[Header]) -> tuple[float, float] | None:
@@ -117,4 +125,5 @@ def choose_range(headers: Sequence[Header]) -> tuple[float, float] | None:
 def range_note(range: tuple[float, float]) -> str:
     low, high = range
     span = f"{low:g} … {high:g}"
-    return f"Values {span} of 16-bit or float images mean black … white; range= sets others."
+    what = f"Values {span} of 16-bit or float images mean black … white"
+    return f"{what}; range (--range) sets others."

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from preimage.core import InputError, LatentModel, Step
+from preimage.core.words import counted
 from preimage.data import Dataset
 from preimage.metrics import (
     Measure,
@@ -136,7 +137,8 @@ def compare(
             raise InputError(f"the classes of {name} are not those of {data.name}")
     n = min(n, len(data.heldout), len(data.train))
     if n < LEAST:
-        raise InputError(f"{data.name} has {n} held-out images; comparing needs {LEAST}")
+        images = counted(n, "held-out image")
+        raise InputError(f"{data.name} has {images}; comparing needs {LEAST}")
     reference = Reference(data, n, seed=seed)
     total = len(models) + 1
     yield Step(0, total, stage="comparing")

@@ -26,7 +26,7 @@ def render(factors: Mapping[str, np.ndarray], size: int = 64) -> np.ndarray:
     InputError where a factor is missing or out of range, or size is not in 16 … 1024.
     """
     if not 16 <= size <= 1024:
-        raise InputError(f"size={size}: faces are drawn at 16 to 1024 pixels")
+        raise InputError(f"size {size} (--size): faces are drawn at 16 to 1024 pixels")
     factors = checked(factors)
     n = len(factors["pose"])
     images = np.empty((n, 3, size, size), np.uint8)
