@@ -100,3 +100,14 @@ def test_png_and_data_uri_hold_the_same_image():
 def test_what_is_not_a_batch_of_images_is_refused(shape):
     with pytest.raises(ValueError, match="expected images"):
         sheet(np.zeros(shape))
+
+
+def test_texts_stand_below_their_columns_and_push_them_apart_where_they_are_wide():
+    images = torch.zeros(3, 1, 8, 8)
+    plain = pairs({"a": images}, scale=1)
+    short = pairs({"a": images}, under=["1", "2", "3"], scale=1)
+    wide = pairs({"a": images}, under=["1", "outside of all that was seen", "3"], scale=1)
+    assert short.height > plain.height
+    assert wide.width > 2 * short.width
+    ink = np.asarray(wide.convert("L"))[plain.height :]
+    assert (ink < 128).any()

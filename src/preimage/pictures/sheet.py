@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 WIDTH = 800  # pixels, the total width that small images are enlarged towards
 LARGEST_SCALE = 16
 CAPTION_SIZE = 15  # pixels
+UNDER_SIZE = 11  # pixels, of the texts below columns
 
 
 def pixels(images: Images) -> np.ndarray:
@@ -75,13 +76,15 @@ def manifold(images: Images, *, scale: int | None = None) -> Image.Image:
 def pairs(
     rows: Mapping[str, Images],  # caption → (N, C, H, W) in [−1, 1]
     *,
+    under: Sequence[str] = (),  # a text below each column, of one line or more
     scale: int | None = None,
     padding: int = 2,
     background: str | None = "white",
 ) -> Image.Image:
     """Rows of images under one another, each with its caption to the left.
 
-    Rows may differ in their number of images; images of different sizes are enlarged alike.
+    Rows may differ in their number of images; images of different sizes are enlarged alike, and
+    far enough apart for the texts below them.
     """
     if not rows:
         raise ValueError("no rows to show")
@@ -89,10 +92,15 @@ def pairs(
     widest = max(len(row) * row.shape[2] for row in tiles.values())
     scale = scale or _scale(widest)
     font = ImageFont.load_default(CAPTION_SIZE)
+    small = ImageFont.load_default(UNDER_SIZE)
+    lines = [line for text in under for line in text.split("\n")]
+    text_width = math.ceil(max((small.getlength(line) for line in lines), default=0)) + UNDER_SIZE
+    steps = {c: max(row.shape[2] * scale + padding, text_width) for c, row in tiles.items()}
     margin = 3 * CAPTION_SIZE // 2 + math.ceil(max(font.getlength(caption) for caption in rows))
     heights = [max(row.shape[1] * scale, CAPTION_SIZE + 4) for row in tiles.values()]
-    width = max(len(row) * (row.shape[2] * scale + padding) for row in tiles.values()) - padding
-    size = (margin + width, sum(heights) + padding * (len(heights) - 1))
+    width = max(len(row) * steps[caption] for caption, row in tiles.items()) - padding
+    below = max((text.count("\n") + 1 for text in under), default=0) * (UNDER_SIZE + 4)
+    size = (margin + width, sum(heights) + padding * (len(heights) - 1) + below)
     canvas = _canvas(size, background)
     draw = ImageDraw.Draw(canvas)
     top = 0
@@ -106,9 +114,12 @@ def pairs(
         )
         offset = top + (height - row.shape[1] * scale) // 2
         for i, tile in enumerate(row):
-            left = margin + i * (row.shape[2] * scale + padding)
+            left = margin + i * steps[caption]
             canvas.paste(_enlarged(tile, scale), (left, offset))
         top += height + padding
+    for i, text in enumerate(under):
+        at = (margin + i * max(steps.values()), top + 2)
+        draw.multiline_text(at, text, fill=_ink(background), font=small, spacing=3)
     return canvas
 
 
