@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from preimage.core import DataSpec, ImageSpec, InputError
-from preimage.nets import MLP, Conv, Patch, Progressive, Residual
+from preimage.nets import MLP, Conv, Patch, Progressive, Residual, Transformer
 
 NAMED = Conv(channels=(8, 8, 8), strides=(1, 2, 1), norm=False, dense=16)
 NETS = {
@@ -15,6 +15,7 @@ NETS = {
     "conv-named": NAMED,
     "residual": Residual(8, widest=32, dense=16, deviation=True, noise=True),
     "progressive": Progressive(8, widest=32),
+    "transformer": Transformer(16, depth=2, heads=2),
 }
 slow = pytest.mark.slow
 SIZES = [8, 16, 28, 32, 64, pytest.param(128, marks=slow), pytest.param(256, marks=slow)]
@@ -93,7 +94,7 @@ def test_noise_inputs_are_heard_in_training_and_silent_in_evaluation(name):
     assert torch.equal(decoder(z), decoder(z))
 
 
-@pytest.mark.parametrize("name", ["conv", "residual", "progressive"])
+@pytest.mark.parametrize("name", ["conv", "residual", "progressive", "transformer"])
 def test_images_need_not_be_square(name):
     data = ImageSpec(3, 16, 32)
     assert NETS[name].encoder(data)(images(data)).shape[0] == 8
@@ -114,7 +115,7 @@ def test_the_patch_critic_sees_patches_only():
         Patch().decoder(data, LATENT)
 
 
-@pytest.mark.parametrize("name", ["conv", "residual", "progressive"])
+@pytest.mark.parametrize("name", ["conv", "residual", "progressive", "transformer"])
 @pytest.mark.parametrize(("size", "mend"), [(4, 8), (30, 28), (33, 32), (250, 256), (512, 256)])
 def test_a_size_that_no_net_takes_is_refused_with_the_nearest(name, size, mend):
     for build in (NETS[name].encoder, lambda data: NETS[name].decoder(data, LATENT)):
@@ -150,3 +151,19 @@ def test_any_stride_is_undone_exactly(channels, stride):
     net = Conv(channels=channels, strides=(stride,) * len(channels), norm=False)
     assert net.encoder(data)(images(data, 2)).shape == (2, channels[-1] * 4)
     assert net.decoder(data, LATENT)(latents(2)).shape == (2, 1, side, side)
+
+
+def test_the_transformer_knows_where_a_patch_is():
+    data = ImageSpec(1, 32, 32)
+    net = awake(NETS["transformer"].encoder(data)).eval()
+    x = images(data, 1)
+    moved = x.roll(8, -1)  # the same patches in other places
+    assert (net(x) - net(moved)).abs().max() > 1e-3
+    with torch.no_grad():
+        net.place.zero_()
+    assert (net(x) - net(moved)).abs().max() < 1e-5
+
+
+def test_the_width_of_a_transformer_divides_by_its_heads():
+    with pytest.raises(InputError, match="heads=3"):
+        Transformer(16, heads=3)

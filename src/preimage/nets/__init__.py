@@ -18,6 +18,7 @@ from preimage.nets.mlp import MLP
 from preimage.nets.patch import Patch
 from preimage.nets.progressive import Progressive
 from preimage.nets.residual import Residual
+from preimage.nets.transformer import Transformer
 
 
 class Net(Protocol):
@@ -35,6 +36,7 @@ NETS: dict[str, type] = {
     "Residual": Residual,
     "Patch": Patch,
     "Progressive": Progressive,
+    "Transformer": Transformer,
 }
 
-__all__ = ["MLP", "NETS", "Conv", "Gated", "Net", "Patch", "Progressive", "Residual"]
+__all__ = ["MLP", "NETS", "Conv", "Gated", "Net", "Patch", "Progressive", "Residual", "Transformer"]
