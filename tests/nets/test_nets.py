@@ -136,6 +136,16 @@ def test_named_strides_refuse_what_they_cannot_draw():
         Conv(channels=(4, 4), strides=(2,)).encoder(ImageSpec(1, 8, 8))
 
 
+def test_initial_weights_have_the_deviation_that_was_asked_for():
+    data, net = ImageSpec(3, 32, 32), Conv(32, initial_std=0.02)
+    for layer in [*net.encoder(data).modules(), *net.decoder(data, 64).modules()]:
+        if isinstance(layer, nn.BatchNorm2d):
+            assert layer.weight.mean().item() == pytest.approx(1, abs=0.02)
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
+            assert layer.weight.std().item() == pytest.approx(0.02, rel=0.4)
+            assert not layer.bias.any()
+
+
 def test_convolutions_need_images():
     with pytest.raises(InputError, match="mlp"):
         Conv().encoder(DataSpec("vector", (64,)))

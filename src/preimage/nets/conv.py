@@ -26,6 +26,7 @@ class Conv:
     channels: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
     noise: bool = False  # noise of a learned strength after each decoder layer
+    initial_std: float = 0.0  # of the weights: 0.02 in Radford et al., §4; torch's own where 0
 
     def encoder(self, data: DataSpec) -> nn.Module:
         return ConvEncoder(self, data)
@@ -59,6 +60,18 @@ def _activation(channels: int, norm: bool) -> list[nn.Module]:
     return [*([nn.BatchNorm2d(channels)] if norm else []), nn.LeakyReLU(SLOPE)]
 
 
+def _initialise(layers: nn.Sequential, std: float) -> None:
+    """Weights from N(0, std²), scales of the normalisation from N(1, std²)."""
+    if not std:
+        return
+    for layer in layers:
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, 0.0, std)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, 1.0, std)
+
+
 class ConvEncoder(nn.Module):
     """(B, C, H, W) → features (B, F)."""
 
@@ -78,6 +91,7 @@ class ConvEncoder(nn.Module):
             layers += [nn.Linear(self.features, net.dense), nn.LeakyReLU(SLOPE)]
             self.features = net.dense
         self.layers = nn.Sequential(*layers)
+        _initialise(self.layers, net.initial_std)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -106,6 +120,7 @@ class ConvDecoder(nn.Module):
                 layers += _activation(channels, net.norm)
             previous = channels
         self.layers = nn.Sequential(*layers)
+        _initialise(self.layers, net.initial_std)
 
     @property
     def output(self) -> nn.Module:

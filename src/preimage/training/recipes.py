@@ -192,7 +192,7 @@ def gan_mlp(facts: Facts) -> Plan:
 
 
 def dcgan(facts: Facts) -> Plan:
-    net = Conv(64, norm=True)
+    net = Conv(32, norm=True, initial_std=0.02)
     model = GANConfig(facts.data, net, net, latent=100)
     stage = Adversarial(
         steps=facts.steps(10, 128),
@@ -200,6 +200,7 @@ def dcgan(facts: Facts) -> Plan:
         learning_rate=2e-4,
         critic_rate=2e-4,
         betas=(0.5, 0.999),
+        ema=0.0,  # as published: so early, an average of the weights lags behind them
         final=1.0,
         warmup=0,
         flip=facts.flip,
