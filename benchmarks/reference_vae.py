@@ -4,7 +4,8 @@ Convolutions 32–64–128 (4×4, stride 2, batch norm), dense 1024, 128 latents
 summed squared error on [−1, 1] plus KL; Adam 1e-4, batch 128, fp32. Kingma & Welling 2014 for the
 method; the net and its settings are those of countless tutorials. Nothing of the library is used.
 
-    python benchmarks/reference_vae.py ARRAYS.npz OUT EPOCHS    # trains it, and keeps its weights
+    python benchmarks/reference_vae.py ARRAYS.npz OUT EPOCHS    # trains it, and keeps its weights;
+                                                                # asked for more epochs, goes on
 """
 
 from __future__ import annotations
@@ -110,22 +111,33 @@ def test_loss(
 
 
 def train(arrays: Path, out: Path, epochs: int) -> None:
-    """Train from the start, keeping the weights and a line of figures after each epoch."""
+    """Train to so many epochs, keeping the weights and a line of figures after each of them."""
     images, test = read(arrays)
     torch.manual_seed(0)
     model = ReferenceVAE()
     adam = optimizer(model)
-    total, trace = 0.0, []
     out.mkdir(parents=True, exist_ok=True)
-    for number in range(1, epochs + 1):
+    trace: list[dict[str, float]] = []
+    if (out / "trace.json").exists():
+        trace = json.loads((out / "trace.json").read_text())
+        last = torch.load(out / "last.pt", weights_only=True)
+        model.load_state_dict(last["model"])
+        adam.load_state_dict(last["adam"])
+        torch.set_rng_state(last["random"])
+    total = trace[-1]["cpu_seconds"] if trace else 0.0
+    for number in range(len(trace) + 1, epochs + 1):
         *_, seconds = epoch(model, adam, images)
         total += seconds
         model.eval()
-        row = {"epoch": number, "cpu_seconds": total, "test_loss": test_loss(model, test)}
+        with torch.random.fork_rng():
+            loss_now = test_loss(model, test)
+        row = {"epoch": number, "cpu_seconds": total, "test_loss": loss_now}
         trace.append(row)
         print(row, flush=True)
-        (out / "trace.json").write_text(json.dumps(trace, indent=1) + "\n")
+        state = {"model": model.state_dict(), "adam": adam.state_dict()}
+        torch.save(state | {"random": torch.get_rng_state()}, out / "last.pt")
         torch.save(model.state_dict(), out / f"epoch-{number:02d}.pt")
+        (out / "trace.json").write_text(json.dumps(trace, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -154,6 +154,29 @@ pictures takes a learned σ and a critic: `vae-gan`, above. What the start does 
 looks: after the same time the textbook VAE still draws one grey blur."""
 
 
+def equal_loss(results: list[Result]) -> str:
+    """The textbook VAE beside ours, each at the same loss."""
+    (r,) = results
+    head = ["loss", "textbook VAE: epochs", "its loss", "our loss", ""]
+    body = [
+        [
+            f"{p['target']:g}",
+            str(p["reference_epochs"]),
+            f"{p['reference']:.1f}",
+            f"{p['ours']:.1f}",
+            f"[pictures](results/{p['picture']})",
+        ]
+        for p in r["pairs"]
+    ]
+    pictures = [f"![{p['picture']}](results/{p['picture']})" for p in r["pairs"]]
+    return "\n\n".join(["## Looks at equal loss", EQUAL_LOSS, table(head, body), *pictures])
+
+
+EQUAL_LOSS = (
+    """The textbook VAE trained as far as its loss needed to, and ours at the same target."""
+)
+
+
 def closed_form_start(results: list[Result]) -> str:
     """Held-out loss of each recipe with the start and without."""
     head = ["data", "recipe", "at step", "with the start", "without", "CPU s", "without"]
@@ -194,6 +217,7 @@ def _yes(met: bool) -> str:
 SECTIONS = {
     "quality": quality,
     "time_to_quality": time_to_quality,
+    "equal_loss": equal_loss,
     "closed_form_start": closed_form_start,
 }
 
