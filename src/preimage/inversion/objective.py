@@ -22,8 +22,12 @@ from preimage.core import InputError
 class Term(Protocol):
     """A distance between what was observed, y, and what the generator shows, a = A(G(z))."""
 
-    def prepare(self, y: Tensor) -> Tensor:
-        """What the term needs of y (B, …), computed once: (B, …)."""
+    def prepare(self, y: Tensor, weights: Tensor | None = None) -> Tensor:
+        """What the term needs of y (B, …), computed once: (B, …).
+
+        weights: how much each value of y counts, of its shape, from 0 where it was not seen; given
+            only where they do not all count alike. Losses are means over what was seen.
+        """
         ...
 
     def loss(self, a: Tensor, prepared: Tensor) -> Tensor:
@@ -70,9 +74,10 @@ class Objective:
             if not weight > 0 or not math.isfinite(weight):
                 raise InputError(f"the weight of '{name}' is {weight:g}; give one above 0")
 
-    def prepare(self, y: Tensor) -> dict[str, Tensor]:
-        """What each term needs of the target, by name; each (B, …)."""
-        return {name: term.prepare(y) for name, (_, term) in self.terms.items()}
+    def prepare(self, y: Tensor, weights: Tensor | None = None) -> dict[str, Tensor]:
+        """What each term needs of the target, and of its weights, by name; each (B, …)."""
+        seen = () if weights is None else (weights,)
+        return {name: term.prepare(y, *seen) for name, (_, term) in self.terms.items()}
 
     def loss(self, z: Tensor, a: Tensor, prepared: Mapping[str, Tensor]) -> Tensor:
         """F of each sample: (B,)."""

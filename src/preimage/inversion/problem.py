@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -28,6 +28,15 @@ class Operator(Protocol):
 
     def select(self, rows: Tensor) -> Operator:
         """The same for some images of the batch: `rows` (M,) are indices; they may repeat."""
+        ...
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """An operator that may see some values more than others, or not at all."""
+
+    def weights(self, y: Tensor) -> Tensor | None:
+        """How much each value of y (B, …) counts, from 0 for one not seen; None: all alike."""
         ...
 
 
@@ -62,7 +71,13 @@ class Problem:
         decode: Decode | None = None,
         tangents: Tangents | None = None,
     ) -> Problem:
-        """The problem of observations y (B, …), as `through` gives them."""
+        """The problem of observations y (B, …), as `through` gives them.
+
+        What `through` does not see of y counts for nothing, and is set to 0.
+        """
+        weights = through.weights(target) if isinstance(through, Weighted) else None
+        if weights is not None:
+            target = torch.where(weights > 0, target, 0)
         return cls(
             model=model,
             target=target,
@@ -70,7 +85,7 @@ class Problem:
             through=through,
             labels=labels,
             seeds=content_seeds(target, seed),
-            prepared=objective.prepare(target),
+            prepared=objective.prepare(target, weights),
             decode=decode,
             tangents=tangents,
         )
