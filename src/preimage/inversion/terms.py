@@ -336,7 +336,7 @@ class LPIPS:
             import lpips
         except ImportError:
             raise InputError(
-                "the loss 'lpips' needs a package that is not installed: pip install lpips"
+                "the loss 'lpips' needs an extra: pip install 'preimage[lpips]' (with torchvision)"
             ) from None
         self.net = lpips.LPIPS(net=net, verbose=False).eval().requires_grad_(False)
 
