@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from functools import lru_cache
 from typing import Any
 
@@ -89,7 +90,11 @@ class Mask(ImageOperator):
         return x * fitted(self.support, x, self.name)
 
     def select(self, rows: Tensor) -> Mask:
-        return self if len(self.mask) == 1 else Mask(self.mask[rows.to(self.mask.device)])
+        if len(self.mask) == 1:
+            return self
+        some, rows = copy(self), rows.to(self.mask.device)  # it need not be checked again
+        some.mask, some.support = self.mask[rows], self.support[rows]
+        return some
 
     def carry(self, seen: Tensor | None) -> Tensor:
         return self.mask if seen is None else fitted(self.mask, seen, self.name) * seen
