@@ -181,20 +181,17 @@ class Blur(ImageOperator):
         if kernel is None:
             if self.sigma is None or not (self.sigma > 0 and math.isfinite(self.sigma)):
                 raise InputError(f"a blur of σ {sigma:g} pixels; give a number above 0")
-            k = gaussian_kernel(self.sigma, int(TRUNCATE * self.sigma + 0.5))
-            self.kernels = (k[:, None], k[None])  # a Gaussian is separable
+            self.gaussian = gaussian_kernel(self.sigma, int(TRUNCATE * self.sigma + 0.5))
             return
         kernel = torch.as_tensor(kernel, dtype=torch.float64)
         if kernel.dim() != 2 or not all(size % 2 for size in kernel.shape):
             raise InputError(f"a kernel of shape {tuple(kernel.shape)}; give (k, l), both odd")
         if not (kernel >= 0).all() or not 0 < kernel.sum() < math.inf:
             raise InputError("a blur's kernel must be at least 0, finite and not 0 everywhere")
-        self.kernels = (kernel / kernel.sum(),)
+        self.kernel = kernel / kernel.sum()
 
     def __call__(self, x: Tensor) -> Tensor:
-        for kernel in self.kernels:
-            x = convolved(x, kernel)
-        return x
+        return smoothed(x, self.gaussian) if self.sigma else convolved(x, self.kernel)
 
     def carry(self, seen: Tensor | None) -> Tensor | None:
         return None if seen is None else self(seen).clamp(0, 1)
@@ -202,12 +199,12 @@ class Blur(ImageOperator):
     def to_json(self) -> dict[str, Any]:
         if self.sigma is not None:
             return {"type": self.name, "sigma": self.sigma}
-        return {"type": self.name, "kernel": self.kernels[0].tolist()}
+        return {"type": self.name, "kernel": self.kernel.tolist()}
 
     def __str__(self) -> str:
         if self.sigma is not None:
             return f"a blur of σ {self.sigma:g} pixels"
-        return f"a blur by a {'×'.join(map(str, self.kernels[0].shape))} kernel"
+        return f"a blur by a {'×'.join(map(str, self.kernel.shape))} kernel"
 
 
 FILTERS = {"area": {}, "bicubic": {"antialias": True, "align_corners": False}}
@@ -224,11 +221,26 @@ def resampling(filter: str, size: int, new_size: int) -> Tensor:
     return F.interpolate(eye, size=(new_size, size), mode=filter, **FILTERS[filter])[0, 0]
 
 
-def gaussian_kernel(sigma: float, radius: int) -> Tensor:
-    """exp(−i²/2σ²), i = −radius … radius, of sum 1: (2 · radius + 1,), float64."""
-    i = torch.arange(-radius, radius + 1, dtype=torch.float64)
-    k = torch.exp(-0.5 * (i / sigma).square())
-    return k / k.sum()
+def gaussian_kernel(sigma: float, radius: int) -> tuple[float, ...]:
+    """exp(−i²/2σ²), i = −radius … radius, of sum 1."""
+    k = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
+    return tuple(value / sum(k) for value in k)
+
+
+def smoothed(x: Tensor, kernel: tuple[float, ...]) -> Tensor:
+    """Rows and columns of x (B, C, H, W) convolved with a symmetric kernel; edges repeat."""
+    rows, columns = (smoothing(kernel, size).to(x) for size in x.shape[2:])
+    return rows @ x @ columns.T
+
+
+@lru_cache(maxsize=64)
+def smoothing(kernel: tuple[float, ...], size: int) -> Tensor:
+    """The matrix (size, size), float64, that convolves a row of pixels."""
+    radius, eye = len(kernel) // 2, torch.eye(size, dtype=torch.float64)
+    matrix, i = torch.zeros_like(eye), torch.arange(size)
+    for j, k in enumerate(kernel):
+        matrix += k * eye[(i + j - radius).clamp(0, size - 1)]
+    return matrix
 
 
 def convolved(x: Tensor, kernel: Tensor) -> Tensor:
