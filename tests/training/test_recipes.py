@@ -54,6 +54,14 @@ def test_every_recipe_trains_and_is_judged(name, size, channels):
     assert trainer.average.conditional == (name in ("cvae", "cgan"))
 
 
+def test_a_mixture_has_a_component_for_each_five_images_of_a_latent_number():
+    few, many = (Facts(ImageSpec(1, 28, 28), n) for n in (1600, 60_000))
+    assert few.components(16) == 20
+    assert few.components(64) == 5
+    assert many.components(16) == 300  # and no more
+    assert Facts(few.data, 3).components(16) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_takes_large_colour_images(name):
