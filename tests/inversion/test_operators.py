@@ -154,6 +154,14 @@ def test_downsample_against_torch(factor):
     torch.testing.assert_close(Downsample(factor, filter="bicubic")(x), bicubic)
 
 
+def test_first_use_without_gradients_leaves_no_trace():
+    x = images(0, 2, 1, 23, 19)
+    for A in (Blur(0.77), Downsample(5)):
+        with torch.inference_mode():
+            A(x)
+        A(x.clone().requires_grad_()).sum().backward()
+
+
 @pytest.mark.parametrize("sigma", [0.6, 1.5, 4.0])
 def test_gaussian_blur_against_scipy(sigma):
     x = images(1)

@@ -212,6 +212,7 @@ FILTERS = {"area": {}, "bicubic": {"antialias": True, "align_corners": False}}
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must serve where gradients are wanted, too
 def resampling(filter: str, size: int, new_size: int) -> Tensor:
     """The matrix (new_size, size), float64, that resamples a row of pixels.
 
@@ -234,6 +235,7 @@ def smoothed(x: Tensor, kernel: tuple[float, ...]) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must serve where gradients are wanted, too
 def smoothing(kernel: tuple[float, ...], size: int) -> Tensor:
     """The matrix (size, size), float64, that convolves a row of pixels."""
     radius, eye = len(kernel) // 2, torch.eye(size, dtype=torch.float64)
