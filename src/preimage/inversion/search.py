@@ -50,7 +50,11 @@ class Search:
     def begin(cls, problem: Problem, z: Tensor) -> Search:
         """At latents z (B, d), their loss evaluated."""
         with torch.no_grad():
-            loss = problem.loss(z)
+            return cls.at(z, problem.loss(z))
+
+    @classmethod
+    def at(cls, z: Tensor, loss: Tensor) -> Search:
+        """At latents z (B, d), of which the loss (B,) is known."""
         counts = torch.zeros(len(z), dtype=torch.int64, device=z.device)
         search = cls(z.clone(), loss, counts.clone(), counts.clone(), counts + 1)
         search.finish(~loss.isfinite(), Status.FAILED)

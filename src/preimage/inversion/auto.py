@@ -1,0 +1,160 @@
+"""`method="auto"`: the quickest way to the bottom that each image allows.
+
+Start from the cascade where there is one for the operator, and follow it by Anderson acceleration;
+polish by Levenberg–Marquardt what that leaves above the tolerance; search again from many starts
+what is still worse than the generator's own images are. An objective that is no sum of squares
+is minimised from the latents that are best in squared error; one without gradient by CMA-ES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from preimage.core import Unsupported
+from preimage.inversion.cascade import Cascade
+from preimage.inversion.objective import Objective
+from preimage.inversion.problem import Problem
+from preimage.inversion.search import Search, Solver
+from preimage.inversion.solvers.anderson import anderson
+from preimage.inversion.solvers.cma import cma
+from preimage.inversion.solvers.gauss_newton import gauss_newton
+from preimage.inversion.solvers.lbfgs import lbfgs
+from preimage.inversion.solvers.levenberg_marquardt import levenberg_marquardt
+from preimage.inversion.starts import Pool, halving, mean_start
+from preimage.inversion.terms import L2
+
+ACCELERATED = 18  # iterations of Anderson acceleration at most
+DENSE = 160  # latents up to which a whole Jacobian is formed
+STARTS = 8  # for an image that one start was not enough for
+SHORT = 3  # iterations of their first searches
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was made once for a generator, seen through one operator, to start searches from."""
+
+    cascade: Cascade | None = None
+    pool: Pool | None = None
+    floor: float = torch.inf  # the loss above which a search is not believed to have ended well
+
+
+def auto(
+    problem: Problem,
+    z: Tensor | None = None,
+    *,
+    steps: int,
+    tolerance: float,
+    prepared: Prepared | None = None,
+) -> Iterator[Search]:
+    """Search from latents z (B, d), or from the best start there is. A solver: see `search.Solver`.
+
+    Raises Unsupported where the generator cannot be searched at all.
+    """
+    prepared = prepared or Prepared()
+    search = None
+    if z is None:
+        for search in _started(problem, prepared, steps=steps, tolerance=tolerance):
+            yield search
+    if z is not None:
+        search = Search.begin(problem, z)
+    assert search is not None  # a start yields at least once
+    run = partial(suited(problem, search.z), steps=steps, tolerance=tolerance)
+    ahead = ((search.loss > tolerance) & search.loss.isfinite()).nonzero()[:, 0]
+    yield from _continued(problem, search, ahead, run, search.z[ahead])
+    worst = max(prepared.floor, tolerance)
+    doubtful = (search.loss > worst).nonzero()[:, 0]
+    if prepared.pool is not None and len(doubtful):
+        part = problem.select(doubtful)
+        starts = prepared.pool.nearest(part, STARTS)
+        best = halving(part, starts, suited(problem, search.z), steps=SHORT)
+        search.evaluations[doubtful] += best.evaluations
+        yield from _continued(problem, search, doubtful, run, best.z)
+
+
+def is_plain(problem: Problem) -> bool:
+    """Whether the objective is the squared error and nothing else."""
+    objective = problem.objective
+    only_l2 = all(type(term) is L2 for _, term in objective.terms.values())
+    return only_l2 and not objective.penalties and not objective.projections
+
+
+def suited(problem: Problem, z: Tensor) -> Solver:
+    """The solver for such an objective, found by trying it on one of latents z (B, d)."""
+    row = torch.zeros(1, dtype=torch.int64, device=z.device)
+    one, z = problem.select(row), z[row]
+    try:
+        one.loss_and_gradient(z)
+    except Unsupported:
+        return cma
+    try:
+        one.residual(z)
+    except Unsupported:
+        return lbfgs
+    return levenberg_marquardt if problem.d <= DENSE else gauss_newton
+
+
+def _started(
+    problem: Problem, prepared: Prepared, *, steps: int, tolerance: float
+) -> Iterator[Search]:
+    """From nothing: the cascade, accelerated; or else the nearest sample of the pool."""
+    cascade, plain = prepared.cascade, is_plain(problem)
+    if cascade is None:
+        pool = prepared.pool
+        z = mean_start(problem) if pool is None else pool.nearest(problem)[:, 0]
+        yield Search.begin(problem, z)
+        return
+    squared = problem if plain else in_squared_error(problem)
+    search = None
+    for search in anderson(
+        squared,
+        cascade.start(problem),
+        steps=min(steps, ACCELERATED),
+        tolerance=tolerance,
+        cascade=cascade,
+    ):
+        if plain:
+            yield search
+    assert search is not None  # a solver yields at least once
+    if not plain:
+        found = Search.begin(problem, search.z)
+        found.evaluations += search.evaluations
+        yield found
+
+
+def in_squared_error(problem: Problem) -> Problem:
+    """The same images, with the squared error as the objective."""
+    squared = Problem.of(
+        problem.model,
+        problem.target,
+        Objective({"l2": (1.0, L2())}),
+        problem.through,
+        labels=problem.labels,
+        decode=problem.decode,
+        tangents=problem.tangents,
+    )
+    return replace(squared, seeds=problem.seeds)
+
+
+def _continued(
+    problem: Problem,
+    search: Search,
+    rows: Tensor,
+    run: Callable[[Problem, Tensor], Iterator[Search]],
+    z: Tensor,
+) -> Iterator[Search]:
+    """Let a solver go on with images `rows` (M,) from latents z (M, d); keep what is better."""
+    if not len(rows):
+        yield search
+        return
+    iterations, evaluations = search.iterations[rows], search.evaluations[rows]
+    for part in run(problem.select(rows), z):
+        search.improve(rows, part.z, part.loss)
+        search.status[rows] = part.status
+        search.iterations[rows] = iterations + part.iterations
+        search.evaluations[rows] = evaluations + part.evaluations
+        yield search

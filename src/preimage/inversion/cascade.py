@@ -1,0 +1,245 @@
+"""The cascade: from an observation to a latent by ridge regressions on generated pairs.
+
+Draw z of the prior and observe y = A(G(z)). In features h = φ(y), where φ undoes the generator's
+last nonlinearity, z is nearly linear:
+
+    ẑ₀ = z̄ + (h(y) − h̄) W₀,    ẑₖ = ẑₖ₋₁ + (h(y) − h(A(G(ẑₖ₋₁)))) Wₖ
+
+Each Wₖ is the ridge regression of what the step before it left over, as in cascaded regression of
+poses (Xiong & De la Torre, "Supervised Descent Method", 2013, equation 17). No step takes a
+derivative of G. The last map stands for an inverse of its Jacobian in `solvers.anderson`, which
+goes on from here to any precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from preimage.core import LatentModel, Step, seeds
+from preimage.inversion.graph.link import LINKS
+from preimage.inversion.operators import Identity
+from preimage.inversion.problem import Decode, Operator, Problem
+from preimage.inversion.starts import prior_latents
+
+PAIRS = 8192  # generated for the regressions
+CHECKED = 512  # further pairs, by which the link and the ridges are chosen
+STAGES = 4
+VALUES = 2048  # of an observation that are looked at; more for more than 256 latents
+RIDGES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # shares of the features' mean variance
+BATCH = 128
+
+CANDIDATES = (("identity", 0.0), ("tanh", 1e-3), ("tanh", 1e-5), ("soft clip", 1e-5))
+"""Links to choose from, and how far from ±1 they keep values where they saturate."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """φ: observations (B, …) → features (B, m), of some of their values."""
+
+    values: Tensor  # (m,) int64: which of a flat observation's values
+    link: str  # a name in `graph.link.LINKS`, whose inverse is taken
+    margin: float
+
+    def __call__(self, a: Tensor) -> Tensor:
+        return self.unlinked(self.pick(a))
+
+    def pick(self, a: Tensor) -> Tensor:
+        """The values that are looked at: (B, …) → (B, m)."""
+        a = a.flatten(1)
+        return a if len(self.values) == a.shape[1] else a[:, self.values]
+
+    def unlinked(self, a: Tensor) -> Tensor:
+        """(B, m) → (B, m): what the link made these values of."""
+        return LINKS[self.link].inverse(a, margin=self.margin)
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """K regressions for one generator seen through one operator."""
+
+    features: Features
+    means: Tensor  # (classes or 1, m): h̄
+    centre: Tensor  # (d,): z̄
+    maps: Tensor  # (K, m, d): Wₖ
+    errors: Tensor  # (K,): the median of ‖ẑ − z‖ / ‖z − z̄‖ after each map, on fresh pairs
+    noise: float = 0.0  # σ of the noise in the observations it was fitted to
+
+    def start(self, problem: Problem) -> Tensor:
+        """ẑ₀ of the problem's targets: (B, d)."""
+        return self.first(self.features(problem.target), problem.labels)
+
+    def first(self, h: Tensor, labels: Tensor | None) -> Tensor:
+        """ẑ₀ of features (B, m): (B, d)."""
+        means = self.means if labels is None else self.means[labels]
+        return self.centre + (h - means) @ self.maps[0]
+
+    def map(self, k: int) -> Tensor:
+        """Wₖ (m, d), or the last one where there are fewer."""
+        return self.maps[min(k, len(self.maps) - 1)]
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """All of it as named tensors, for a file of weights."""
+        f = self.features
+        settings = [list(LINKS).index(f.link), f.margin, self.noise]
+        return {
+            "values": f.values,
+            "settings": torch.tensor(settings, dtype=torch.float64, device=f.values.device),
+            "means": self.means,
+            "centre": self.centre,
+            "maps": self.maps,
+            "errors": self.errors,
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Cascade:
+        """What `to_tensors` gave."""
+        link, margin, noise = tensors["settings"].tolist()
+        features = Features(tensors["values"], list(LINKS)[int(link)], margin)
+        arrays = {name: tensors[name] for name in ("means", "centre", "maps", "errors")}
+        return cls(features, **arrays, noise=noise)
+
+
+def fit(
+    model: LatentModel,
+    through: Operator | None = None,
+    *,
+    noise: float = 0.0,
+    pairs: int = PAIRS,
+    stages: int = STAGES,
+    seed: int = 0,
+    decode: Decode | None = None,
+) -> Cascade:
+    """The cascade of a generator, seen through an operator that is one for all images.
+
+    noise: σ of the noise that observations will have, in their own units; the regressions weigh
+        features by how much of them survives it.
+    decode: a quicker decoder than the model's own, of the same precision.
+    """
+    *_, cascade = fitting(
+        model, through, noise=noise, pairs=pairs, stages=stages, seed=seed, decode=decode
+    )
+    assert isinstance(cascade, Cascade)
+    return cascade
+
+
+@torch.no_grad()
+def fitting(
+    model: LatentModel,
+    through: Operator | None = None,
+    *,
+    noise: float = 0.0,
+    pairs: int = PAIRS,
+    stages: int = STAGES,
+    seed: int = 0,
+    decode: Decode | None = None,
+) -> Iterator[Step | Cascade]:
+    """`fit` step by step; what it yields last is the cascade."""
+    world = _World(model, through or Identity(), decode or model.decode)
+    random = seeds.generator(seed, "cascade")
+    z = prior_latents(model, pairs + CHECKED, random).flatten(1)
+    labels = model.labels_for(len(z))
+    values = _looked_at(world, z, labels, random)
+    y = world.observe(z, labels, values)
+    if noise:
+        y += noise * torch.randn(y.shape, generator=random).to(y)
+    yield Step(1, stages + 1, stage="cascade")
+
+    centre = z[:pairs].mean(0)
+    features = _best_link(values, y, z - centre, labels, pairs)
+    h = features.unlinked(y)
+    means = _class_means(h[:pairs], labels, max(len(model.classes), 1))
+    scale = (z - centre).norm(dim=1).clamp_min(1e-12)
+    e, ẑ = h - _of(means, labels), centre.expand_as(z)
+    maps, errors = [], []
+    for k in range(stages):
+        if k:
+            e = h - features.unlinked(world.observe(ẑ, labels, values))
+        W = _ridge(e, z - ẑ, pairs)
+        ẑ = ẑ + e @ W
+        maps.append(W)
+        errors.append(((z - ẑ).norm(dim=1) / scale)[pairs:].median())
+        yield Step(k + 2, stages + 1, {"error": float(errors[-1])}, stage="cascade")
+    yield Cascade(features, means, centre, torch.stack(maps), torch.stack(errors), noise)
+
+
+@dataclass(frozen=True)
+class _World:
+    """z → A(G(z)), for latents without end."""
+
+    model: LatentModel
+    through: Operator
+    decode: Decode
+
+    def observe(self, z: Tensor, labels: Tensor | None, values: Tensor | None = None) -> Tensor:
+        """Some values of A(G(z)), or all: (N, d) → (N, m)."""
+        rows = []
+        for first in range(0, len(z), BATCH):
+            part = slice(first, first + BATCH)
+            of = None if labels is None else labels[part]
+            x = self.decode(z[part].reshape(-1, *self.model.space.shape), of).float()
+            a = self.through(x).flatten(1)
+            rows.append(a if values is None else a[:, values])
+        return torch.cat(rows)
+
+
+def _looked_at(world: _World, z: Tensor, labels: Tensor | None, random: torch.Generator) -> Tensor:
+    """Which of an observation's values the features are of: all, or some at random."""
+    size = world.observe(z[:1], None if labels is None else labels[:1]).shape[1]
+    m = min(size, max(VALUES, 8 * z.shape[1]))
+    return torch.randperm(size, generator=random)[:m].sort().values.to(z.device)
+
+
+def _best_link(values: Tensor, y: Tensor, z: Tensor, labels: Tensor | None, pairs: int) -> Features:
+    """The link in whose features one regression comes nearest to latents z (N, d)."""
+    some = max(pairs // 2, min(pairs, 2 * z.shape[1]))
+    rows = torch.cat([torch.arange(some), torch.arange(pairs, len(z))]).to(z.device)
+    y, z, labels = y[rows], z[rows], None if labels is None else labels[rows]
+    best, least = None, torch.inf
+    for link, margin in CANDIDATES:
+        features = Features(values, link, margin)
+        h = features.unlinked(y)
+        n = 1 if labels is None else int(labels.max()) + 1
+        e = h - _of(_class_means(h[:some], labels, n), labels)
+        error = float((e @ _ridge(e, z, some) - z)[some:].norm(dim=1).median())
+        if error < least:
+            best, least = features, error
+    assert best is not None  # the identity is always finite
+    return best
+
+
+def _class_means(h: Tensor, labels: Tensor | None, classes: int) -> Tensor:
+    """(N, m) → the mean of each class, (classes, m)."""
+    if labels is None:
+        return h.mean(0, keepdim=True)
+    of = torch.zeros(classes, len(h), dtype=h.dtype, device=h.device)
+    of[labels[: len(h)], torch.arange(len(h), device=h.device)] = 1
+    return of @ h / of.sum(1, keepdim=True).clamp_min(1)
+
+
+def _of(means: Tensor, labels: Tensor | None) -> Tensor:
+    return means if labels is None else means[labels]
+
+
+def _ridge(e: Tensor, z: Tensor, pairs: int) -> Tensor:
+    """argmin_W ‖z − e W‖² + λ ‖W‖² over the first pairs: (m, d); λ by the median error of the rest.
+
+    e: (N, m), z: (N, d).
+    """
+    C, R = (e[:pairs].T @ e[:pairs]).double(), (e[:pairs].T @ z[:pairs]).double()
+    mean, tiny = C.diagonal().mean(), torch.finfo(torch.float32).tiny
+    best, least = torch.zeros_like(R).float(), torch.inf
+    for ridge in RIDGES:
+        A = C.clone()
+        A.diagonal().add_(ridge * mean + tiny)
+        L, failed = torch.linalg.cholesky_ex(A)
+        if failed:
+            break  # weaker ridges fail as well
+        W = torch.cholesky_solve(R, L).float()
+        error = float((e[pairs:] @ W - z[pairs:]).norm(dim=1).median())
+        if error < least:
+            best, least = W, error
+    return best

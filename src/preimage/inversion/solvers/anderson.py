@@ -1,0 +1,126 @@
+"""Anderson acceleration of the cascade's last map: no derivatives, a decoding an iteration.
+
+With e(z) = h(y) − h(A(G(z))) and W the regression of z* − z on e, z ← z + e(z) W is a fixed-point
+iteration. From the differences ΔZ, ΔE of its past steps comes the combination that would have
+left least of e (Anderson 1965; Walker & Ni, "Anderson Acceleration for Fixed-Point Iterations",
+2011, §2; type II, a Broyden method whose first inverse Jacobian is W):
+
+    γ = argmin ‖e − γ ΔE‖,    z ← z − γ ΔZ + (e − γ ΔE) W
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from preimage.inversion.cascade import Cascade
+from preimage.inversion.problem import Problem
+from preimage.inversion.search import Search, Status
+
+PATIENCE = 5  # steps without a new lowest loss after which an image is left to other solvers
+RIDGE = 1e-8  # on the Gram matrix of the scaled ΔE
+
+
+@dataclass
+class _Past:
+    """The images at work, and the differences of their steps."""
+
+    rows: Tensor  # (M,): which images of the problem
+    problem: Problem
+    h: Tensor  # (M, m): features of the targets
+    z: Tensor  # (M, d)
+    e: Tensor  # (M, m)
+    Δz: Tensor  # (M, steps, d), filled up to the present iteration
+    Δe: Tensor  # (M, steps, m)
+    since: Tensor  # (M,): steps since the loss was lowest
+
+    def select(self, kept: Tensor) -> _Past:
+        """The images of a mask (M,)."""
+        if kept.all():
+            return self
+        some = kept.nonzero()[:, 0]
+        tensors = {k: v[some] for k, v in self.__dict__.items() if isinstance(v, Tensor)}
+        return _Past(problem=self.problem.select(some), **tensors)
+
+
+@torch.no_grad()
+def anderson(
+    problem: Problem, z: Tensor, *, steps: int, tolerance: float, cascade: Cascade
+) -> Iterator[Search]:
+    """Search from latents z (B, d), such as `cascade.start` gives. A solver: see `search.Solver`.
+
+    The objective must be a distance that is least where observations agree, like "l2"; it decides
+    which latents are kept and when an image is finished, but not where the steps go.
+    """
+    features = cascade.features
+    h = features(problem.target)
+    a = problem.observe(z)
+    loss = problem.objective.loss(z, a, problem.prepared)
+    search = Search.at(z, loss)
+    e = h - features(a)
+    B, m = e.shape
+    past = _Past(
+        rows=torch.arange(B, device=z.device),
+        problem=problem,
+        h=h,
+        z=z,
+        e=e,
+        Δz=z.new_empty(B, steps, z.shape[1]),
+        Δe=e.new_empty(B, steps, m),
+        since=torch.zeros(B, dtype=torch.int64, device=z.device),
+    )
+    for k in range(steps):
+        _end(search, past, tolerance)
+        past = past.select(search.status[past.rows] == Status.RUNNING)
+        yield search
+        if not len(past.rows):
+            return
+        _step(past, k, cascade)
+        a = past.problem.observe(past.z)
+        loss = past.problem.objective.loss(past.z, a, past.problem.prepared)
+        e = past.h - features(a)
+        past.Δe[:, k] = e - past.e
+        past.e = e
+        better = search.improve(past.rows, past.z, loss)
+        past.since = torch.where(better, 0, past.since + 1)
+        search.iterations[past.rows] += 1
+        search.evaluations[past.rows] += 1
+    _end(search, past, tolerance)
+    search.finish(search.active, Status.LIMIT)
+    yield search
+
+
+def _step(past: _Past, k: int, cascade: Cascade) -> None:
+    """The next latents of the images at work, k steps after their start."""
+    z, e = past.z, past.e
+    if k + 1 < len(cascade.maps):  # maps of their own were fitted to these errors
+        step = e @ cascade.map(k + 1)
+    else:
+        Δz, Δe = past.Δz[:, :k], past.Δe[:, :k]
+        γ = _mixture(e, Δe)  # (M, k)
+        left = e - (γ[:, None] @ Δe)[:, 0]
+        step = left @ cascade.map(k + 1) - (γ[:, None] @ Δz)[:, 0]
+    past.Δz[:, k] = step
+    past.z = z + step
+
+
+def _mixture(e: Tensor, Δe: Tensor) -> Tensor:
+    """argmin_γ ‖e − γ Δe‖: (M, m), (M, k, m) → (M, k)."""
+    scale = Δe.norm(dim=2).clamp_min(1e-30)
+    unit = Δe / scale[..., None]
+    gram = (unit @ unit.mT).double()
+    gram.diagonal(dim1=1, dim2=2).add_(RIDGE)
+    right = (unit @ e[..., None]).double()
+    L, _ = torch.linalg.cholesky_ex(gram)
+    return torch.cholesky_solve(right, L)[..., 0].float() / scale
+
+
+def _end(search: Search, past: _Past, tolerance: float) -> None:
+    """Finish the images that are at the tolerance, and those that no longer get nearer."""
+    rows = past.rows
+    stalled = (past.since >= PATIENCE) | ~past.z.isfinite().all(1)
+    search.finish(rows[stalled], Status.STALLED)
+    search.finish(rows[search.loss[rows] <= tolerance], Status.REACHED)
