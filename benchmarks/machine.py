@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ def real_data() -> Path:
     return Path(folder)
 
 
-def commit() -> str:
-    """The last commit that touched what a trained model depends on; "+" where files differ."""
-    paths = [f"src/preimage/{room}" for room in DECIDING]
+def commit(rooms: Sequence[str] = DECIDING) -> str:
+    """The last commit that touched these rooms; "+" where files differ."""
+    paths = [f"src/preimage/{room}" for room in rooms]
     name = _git("log", "-1", "--format=%h", "--", *paths)
     return name + ("+" if _git("status", "--porcelain", "--", *paths) else "")
 
@@ -43,10 +44,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write(name: str, result: dict[str, Any]) -> Path:
+def write(name: str, result: dict[str, Any], *, rooms: Sequence[str] = DECIDING) -> Path:
     """Write one result to results/NAME.json, stamped with commit, machine and date."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    stamp = {"date": datetime.now(UTC).date().isoformat(), "commit": commit()}
+    stamp = {"date": datetime.now(UTC).date().isoformat(), "commit": commit(rooms)}
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({**result, **stamp, "machine": machine()}, indent=1) + "\n")
     return path

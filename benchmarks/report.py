@@ -7,37 +7,13 @@ it was held to. A result that stands beside another's (a quarter of `dcgan`'s) i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from machine import RESULTS, ROOT
+from recovery_page import recovery
+from tables import Target, table
 
 Result = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A bound on one figure."""
-
-    what: str
-    value: float
-    bound: float
-    least: bool = False  # whether the bound is from below
-
-    @property
-    def met(self) -> bool:
-        return self.value >= self.bound if self.least else self.value <= self.bound
-
-    def row(self) -> list[str]:
-        sign = "≥" if self.least else "≤"
-        return [self.what, f"{self.value:.3g}", f"{sign} {self.bound:.3g}", _yes(self.met)]
-
-
-def table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def quality(results: list[Result]) -> str:
@@ -210,15 +186,12 @@ def _near(r: Result) -> list[str]:
     return [f"{r['neighbour_samples']:.2f}", f"{beside:.2f}", f"[grid](results/{picture})"]
 
 
-def _yes(met: bool) -> str:
-    return "yes" if met else "**no**"
-
-
 SECTIONS = {
     "quality": quality,
     "time_to_quality": time_to_quality,
     "equal_loss": equal_loss,
     "closed_form_start": closed_form_start,
+    "recovery": recovery,
 }
 
 

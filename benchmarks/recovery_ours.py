@@ -1,0 +1,97 @@
+"""Ours in the recovery benchmark: made ready once for a generator, and timed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+import preimage as pi
+from generators import WORK, Generator, decoded
+from preimage.inversion.inverter import Inverter
+from preimage.inversion.settings import Settings
+from preimage.inversion.stream import Inverting, Targets
+
+ENCODER_STEPS = 600
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A way to find latents, and what it took to be ready for a generator."""
+
+    find: Callable[[pi.LatentModel, Tensor], Tensor]
+    cpu_seconds: float
+    folded: bool = False  # whether a quicker form of the generator was found
+
+
+def prepared(model: pi.LatentModel, *, fold: bool) -> Ready:
+    """Inversion as it comes, with or without a quicker form of the generator."""
+    start = time.process_time()
+    inverter = Inverter(model, fold=fold)
+    for _ in inverter.prepare(Settings()):
+        pass
+    seconds = time.process_time() - start
+    folded = inverter.compiled is not None and inverter.compiled.refusal is None
+    return Ready(lambda _, x: pi.invert(inverter, x).z, seconds, folded)
+
+
+def encoder(g: Generator) -> Ready:
+    """An encoder learned beside one of our runs, alone; trained once, and kept with the run."""
+    note = WORK / f"{g.name}-encoder-{ENCODER_STEPS}.json"
+    assert g.run is not None  # only ours have one
+    if not note.exists():
+        start = time.process_time()
+        options: dict[str, Any] = {"seed": 0, "device": "cpu", "validations": 1, "replace": True}
+        pi.train_encoder(g.run, steps=ENCODER_STEPS, **options)
+        note.write_text(json.dumps({"cpu_seconds": time.process_time() - start}))
+    encoded = pi.load_encoder(g.run, g.model)
+
+    def find(_: pi.LatentModel, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([encoded.encode(part).mean for part in x.split(64)])
+
+    return Ready(find, json.loads(note.read_text())["cpu_seconds"])
+
+
+def verdict(g: Generator, others: Tensor, *, calibration: int = 500) -> dict[str, Any]:
+    """The area under the ROC curve of the p-value, on fresh real images against others."""
+    inverter = Inverter(g.model)
+    for _ in inverter.calibrating(g.real[:calibration]):
+        pass
+    fresh = g.real[calibration : calibration + len(others)]
+    p = [_p_values(inverter, x) for x in (fresh, others)]
+    outside = [0] * len(p[0]) + [1] * len(p[1])
+    return {
+        "n": [len(fresh), len(others)],
+        "auc": float(roc_auc_score(outside, [1 - value for side in p for value in side])),
+        "calibrated_on": calibration,
+    }
+
+
+def _p_values(inverter: Inverter, x: Tensor) -> list[float]:
+    verdicts = pi.invert(inverter, x).verdicts
+    assert verdicts is not None  # there is a calibration
+    return [verdict.p_value for verdict in verdicts]
+
+
+def stream(g: Generator, n: int) -> None:
+    """Invert n samples, drawn a batch at a time and forgotten when they are done."""
+    settings = Settings()
+
+    def batches() -> Iterator[Targets]:
+        for first in range(0, n, settings.batch_size):
+            index = torch.arange(first, min(first + settings.batch_size, n))
+            z = g.model.space.sample(len(index), seed=0, first=first)
+            yield Targets(index, decoded(g.model, z))
+
+    job = Inverting(
+        Inverter(g.model), batches(), total=n, settings=settings, sink=lambda index, found: None
+    )
+    for _ in job:
+        pass
