@@ -1,15 +1,24 @@
 """P-values are uniform where they should be, and the search is judged apart from the range."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch import nn
 
-from preimage.core import InputError
+from preimage.core import ImageSpec, InputError, LatentModel, LatentSpace
+from preimage.inversion.objective import Objective
+from preimage.inversion.operators import Identity
 from preimage.inversion.posterior import ROUNDING
+from preimage.inversion.problem import Problem
+from preimage.inversion.search import solve
+from preimage.inversion.solvers import levenberg_marquardt
+from preimage.inversion.terms import L2
 from preimage.inversion.verdict import Calibration, calibrate, contrast_of
+from preimage.models import wrap
 
 RECOVERY = torch.linspace(1e-6, 5e-6, 199)
 
@@ -162,3 +171,61 @@ def test_a_calibration_from_nothing_is_refused(empty):
     errors[empty] = torch.empty(0)
     with pytest.raises(InputError, match="held-out"):
         calibrate(*errors)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_a_generator_of_digits_tells_clothes_from_digits(real_data):
+    N = 120
+    model = _digits(real_data)
+    digits = _images(real_data / "mnist.npz", 2 * N)
+    clothes = _images(real_data / "fashion-mnist.npz", N)
+    own = ((model.sample(N, seed=9) + 1) * 127.5).round() / 127.5 - 1
+    errors = {
+        name: _inverted(model, x)
+        for name, x in {"heldout": digits[::2], "fresh": digits[1::2], "clothes": clothes}.items()
+    }
+    calibration = calibrate(
+        errors["heldout"], _inverted(model, own), contrast=contrast_of(digits[::2])
+    )
+    share = {
+        "fresh": errors["fresh"] / contrast_of(digits[1::2]),
+        "clothes": errors["clothes"] / contrast_of(clothes),
+    }
+    larger = share["clothes"][:, None] > share["fresh"]
+    assert larger.double().mean() > 0.99  # the area under the ROC curve
+    p = calibration.p_value(errors["fresh"], contrast=contrast_of(digits[1::2]))
+    assert stats.kstest(p.numpy(), "uniform").pvalue > 1e-3
+    assert calibration.recovered > 0.95
+    verdicts = calibration.verdict(errors["clothes"], contrast=contrast_of(clothes))
+    assert sum(v.words.startswith("outside") for v in verdicts) > 0.9 * N
+
+
+def _digits(real_data: Path) -> LatentModel:
+    """A third-party VAE of digits: 20 → 400 → 784."""
+    path = real_data / "csinva" / "mnist_vae" / "weights" / "vae_epoch_25.pth"
+    weights = torch.load(path, weights_only=True, map_location="cpu")
+    net = nn.Sequential(nn.Linear(20, 400), nn.ReLU(), nn.Linear(400, 784), nn.Sigmoid())
+    names = {"0": "fc3", "2": "fc4"}
+    net.load_state_dict(
+        {
+            f"{i}.{kind}": weights[f"{fc}.{kind}"]
+            for i, fc in names.items()
+            for kind in ("weight", "bias")
+        }
+    )
+    return wrap(net, data=ImageSpec(1, 28, 28), space=LatentSpace((20,)), range=(0, 1))
+
+
+def _images(path: Path, n: int) -> torch.Tensor:
+    with np.load(path) as arrays:
+        return torch.from_numpy(arrays["test_images"][:n]).float()[:, None] / 127.5 - 1
+
+
+def _inverted(model: LatentModel, y: torch.Tensor) -> torch.Tensor:
+    """Errors (B,) of Levenberg–Marquardt from the nearest of some samples."""
+    problem = Problem.of(model, y, Objective({"l2": (1.0, L2())}), Identity())
+    with torch.no_grad():
+        z = model.space.sample(1024, seed=5)
+        z = z[torch.cdist(y.flatten(1), model.decode(z).flatten(1)).argmin(1)]
+    return solve(levenberg_marquardt(problem, z, steps=30, tolerance=0.0)).loss
