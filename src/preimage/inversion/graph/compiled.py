@@ -103,11 +103,13 @@ class PlainTangents:
 
     def __call__(self, z: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         directions = torch.eye(z[0].numel()).to(z).reshape(-1, 1, *z.shape[1:])
+
+        def along(v: Tensor) -> Any:
+            return jvp(lambda z: self.model.decode(z, labels), (z,), (v.expand_as(z),))
+
         with unfused_attention():
-            return vmap(
-                lambda v: jvp(lambda z: self.model.decode(z, labels), (z,), (v.expand_as(z),)),
-                out_dims=(None, 1),
-            )(directions)
+            x, slopes = vmap(along)(directions)
+        return x[0], slopes.movedim(0, 1)
 
 
 def compiled(model: LatentModel) -> Compiled:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_arg
 from torch.fx.passes.shape_prop import ShapeProp
 
 aten = torch.ops.aten
@@ -32,7 +33,7 @@ def constant(graph: fx.GraphModule, tensor: Tensor, before: fx.Node) -> fx.Node:
     """A new constant, defined just before a node."""
     taken = getattr(graph, "constants_made", 0)
     name = f"constant_{taken}"
-    graph.constants_made = taken + 1  # type: ignore[assignment]
+    graph.constants_made = taken + 1
     graph.register_buffer(name, tensor.detach())
     with graph.graph.inserting_before(before):
         node = graph.graph.get_attr(name)
@@ -44,6 +45,18 @@ def call(before: fx.Node, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
     """A new operation just before a node."""
     with before.graph.inserting_before(before):
         return before.graph.call_function(target, args, kwargs)
+
+
+def arguments(node: fx.Node) -> tuple[Any, ...]:
+    """Its positional arguments: nodes, numbers, lists of them."""
+    return node.args
+
+
+def evaluate(node: fx.Node, lookup: Callable[[fx.Node], Any]) -> Any:
+    """The node's operation, on what `lookup` has for its inputs."""
+    operation: Any = node.target
+    args, kwargs = map_arg((node.args, node.kwargs), lookup)
+    return operation(*args, **kwargs)
 
 
 def swap(old: fx.Node, new: fx.Node) -> None:

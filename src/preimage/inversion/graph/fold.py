@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from preimage.inversion.graph.edit import (
     Inputs,
+    arguments,
     aten,
     call,
     calls,
     clean,
     constant,
+    evaluate,
     infer_shapes,
     is_constant,
     is_pointwise,
@@ -52,6 +55,8 @@ def fold(graph: fx.GraphModule, inputs: Inputs) -> None:
         clean(graph)
         infer_shapes(graph, inputs)
     narrow_transposed(graph)
+    clean(graph)
+    infer_shapes(graph, inputs)
     channels_last(graph)
     clean(graph)
     infer_shapes(graph, inputs)
@@ -60,7 +65,7 @@ def fold(graph: fx.GraphModule, inputs: Inputs) -> None:
 def simplify(graph: fx.GraphModule) -> None:
     """Drop copies, and let views work on any memory layout."""
     for node in calls(graph, *COPIES):
-        node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
+        node.replace_all_uses_with(arguments(node)[0])
     for node in calls(graph, aten.view.default, aten._unsafe_view.default):
         node.target = aten.reshape.default
     clean(graph)
@@ -74,10 +79,7 @@ def fold_constants(graph: fx.GraphModule) -> None:
         if node.op != "call_function" or not all(is_constant(n) for n in node.all_input_nodes):
             continue
         if node.all_input_nodes or node.target in made:
-            args, kwargs = fx.map_arg(  # type: ignore[attr-defined]
-                (node.args, node.kwargs), lambda n: value(graph, n)
-            )
-            found = node.target(*args, **kwargs)
+            found = evaluate(node, lambda n: value(graph, n))
             if isinstance(found, Tensor):
                 swap(node, constant(graph, found, node))
     clean(graph)
@@ -87,10 +89,10 @@ def fold_constants(graph: fx.GraphModule) -> None:
 def spell_out_norms(graph: fx.GraphModule) -> None:
     """Batch normalisation by fixed statistics is γ (x − μ) / √(σ² + ε) + β: mul, then add."""
     for node in calls(graph, *NORMS):
-        x = node.args[0]
+        x = arguments(node)[0]
         assert isinstance(x, fx.Node)
-        γ, β, μ, σ2 = (value(graph, arg) for arg in node.args[1:5])
-        ε = node.args[-1]
+        γ, β, μ, σ2 = (value(graph, arg) for arg in arguments(node)[1:5])
+        ε = arguments(node)[-1]
         if μ is None or σ2 is None or True in node.args:
             continue
         scale = (σ2.double() + ε).rsqrt() * (1.0 if γ is None else γ.double())
@@ -102,7 +104,7 @@ def spell_out_norms(graph: fx.GraphModule) -> None:
         y = call(node, aten.add.Tensor, y, constant(graph, shift, node))
         y.meta["shape"] = shape(x)
         for user in users(node):
-            if user.target is operator.getitem and user.args[1] == 0:
+            if user.target is operator.getitem and arguments(user)[1] == 0:
                 user.replace_all_uses_with(y)
     clean(graph)
 
@@ -112,11 +114,11 @@ def merge_affine(graph: fx.GraphModule) -> bool:
     """Move constant factors and terms into the linear layer before them; whether any moved."""
     moved = False
     for node in calls(graph, aten.mul.Tensor, aten.add.Tensor, aten.sub.Tensor, aten.div.Tensor):
-        x, other = node.args[:2]
+        x, other = arguments(node)[:2]
         if is_constant(x) and node.target in (aten.mul.Tensor, aten.add.Tensor):
             x, other = other, x
         c = value(graph, other)
-        if c is None or node.kwargs or is_constant(x) or not sole(x):  # type: ignore[arg-type]
+        if c is None or node.kwargs or is_constant(x) or not sole(x):
             continue
         assert isinstance(x, fx.Node)
         factor = node.target in (aten.mul.Tensor, aten.div.Tensor)
@@ -131,14 +133,15 @@ def merge_affine(graph: fx.GraphModule) -> bool:
 
 def absorbed(graph: fx.GraphModule, x: fx.Node, c: Tensor, *, factor: bool) -> bool:
     """Let x produce c · x, or x + c, by other weights; whether it could be done."""
-    layer, seen = x, shape(x)
+    layer: Any = x
+    seen = shape(x)
     if c.dim() > len(seen) or (c.dim() == len(seen) and c.shape[0] != 1):
         return False  # it differs from image to image, or makes the result larger
     c = c.reshape(c.shape[1:]) if c.dim() == len(seen) else c
     if any(n not in (1, m) for n, m in zip(c.shape[::-1], seen[::-1], strict=False)):
         return False
-    if layer.target == aten.reshape.default and sole(layer.args[0]):  # type: ignore[arg-type]
-        layer = layer.args[0]  # type: ignore[assignment]
+    if layer.target == aten.reshape.default and sole(arguments(layer)[0]):
+        layer = arguments(layer)[0]
     if layer.target in (aten.addmm.default, aten.mm.default):
         if len(shape(layer)) != 2 or len(seen) < 2 or math.prod(seen[1:]) != shape(layer)[1]:
             return False
@@ -151,7 +154,7 @@ def absorbed(graph: fx.GraphModule, x: fx.Node, c: Tensor, *, factor: bool) -> b
 
 
 def _absorb_linear(graph: fx.GraphModule, layer: fx.Node, c: Tensor, *, factor: bool) -> bool:
-    *bias, x, W = layer.args
+    *bias, x, W = arguments(layer)
     weight = value(graph, W)
     b = value(graph, bias[0]) if bias else torch.zeros_like(c)
     if weight is None or b is None or layer.kwargs:
@@ -165,7 +168,7 @@ def _absorb_linear(graph: fx.GraphModule, layer: fx.Node, c: Tensor, *, factor: 
 
 
 def _absorb_convolution(graph: fx.GraphModule, layer: fx.Node, c: Tensor, *, factor: bool) -> bool:
-    x, W, bias, *rest = layer.args
+    x, W, bias, *rest = arguments(layer)
     weight, b = value(graph, W), value(graph, bias)
     transposed, groups = rest[3], rest[5]
     if weight is None or (bias is not None and b is None) or (transposed and groups != 1):
@@ -185,7 +188,7 @@ def merge_linear(graph: fx.GraphModule) -> bool:
     """(x W₁ + b₁) W₂ + b₂ = x W₁W₂ + (b₁W₂ + b₂), where that is less work; whether any merged."""
     merged = False
     for outer in calls(graph, aten.addmm.default, aten.mm.default):
-        inner, W2 = outer.args[-2], value(graph, outer.args[-1])
+        inner, W2 = arguments(outer)[-2], value(graph, arguments(outer)[-1])
         if (
             W2 is None
             or not isinstance(inner, fx.Node)
@@ -195,11 +198,11 @@ def merge_linear(graph: fx.GraphModule) -> bool:
             or outer.kwargs
         ):
             continue
-        W1 = value(graph, inner.args[-1])
+        W1 = value(graph, arguments(inner)[-1])
         if W1 is None or W1.numel() + W2.numel() < len(W1) * W2.shape[1]:
             continue
         b = torch.zeros(W2.shape[1]).to(W2)
-        for bias, onward in ((inner.args[0], W2), (outer.args[0], None)):
+        for bias, onward in ((arguments(inner)[0], W2), (arguments(outer)[0], None)):
             layer = inner if onward is not None else outer
             if layer.target == aten.addmm.default:
                 known = value(graph, bias)
@@ -208,7 +211,7 @@ def merge_linear(graph: fx.GraphModule) -> bool:
             outer,
             aten.addmm.default,
             constant(graph, b, outer),
-            inner.args[-2],
+            arguments(inner)[-2],
             constant(graph, W1 @ W2, outer),
         )
         swap(outer, new)
@@ -223,10 +226,10 @@ def channels_last(graph: fx.GraphModule) -> None:
     A linear layer whose output becomes maps (C, H, W) has its columns put in the order (H, W, C).
     """
     for node in calls(graph, aten.convolution.default):
-        weight = value(graph, node.args[1])
+        weight = value(graph, arguments(node)[1])
         if weight is not None and weight.dim() == 4:
             weight = weight.contiguous(memory_format=torch.channels_last)
-            node.replace_input_with(node.args[1], constant(graph, weight, node))
+            node.replace_input_with(arguments(node)[1], constant(graph, weight, node))
     for node in calls(graph, aten.reshape.default):
         seen = shape(node)
         path = _linear_before(node)
@@ -234,31 +237,30 @@ def channels_last(graph: fx.GraphModule) -> None:
             continue
         layer = path[-1]
         order = torch.arange(math.prod(seen[1:])).reshape(seen[1:]).permute(1, 2, 0).flatten()
-        *bias, x, W = layer.args
+        *bias, x, W = arguments(layer)
         weight = value(graph, W)
         if weight is None or weight.shape[1] != len(order):
             continue
         order = order.to(weight.device)
-        ordered = [
-            constant(graph, value(graph, b).expand(len(order))[order], layer)  # type: ignore[index]
-            for b in bias
-        ]
+        ordered = [constant(graph, value(graph, b).expand(len(order))[order], layer) for b in bias]
         layer.args = (*ordered, x, constant(graph, weight[:, order].contiguous(), layer))
-        batch = node.args[1][0]  # type: ignore[index]
-        maps = call(node, aten.reshape.default, node.args[0], [batch, seen[2], seen[3], seen[1]])
+        batch = arguments(node)[1][0]
+        maps = call(
+            node, aten.reshape.default, arguments(node)[0], [batch, seen[2], seen[3], seen[1]]
+        )
         swap(node, call(node, aten.permute.default, maps, [0, 3, 1, 2]))
 
 
 def _linear_before(node: fx.Node) -> list[fx.Node]:
     """From what `node` reshapes back to a linear layer, over maps of single numbers; or []."""
-    path = []
-    x = node.args[0]
+    path: list[fx.Node] = []
+    x = arguments(node)[0]
     while isinstance(x, fx.Node) and sole(x):
         path.append(x)
         if x.target in (aten.addmm.default, aten.mm.default):
             return path
-        scalars = all(not isinstance(arg, fx.Node) for arg in x.args[1:])
+        scalars = all(not isinstance(arg, fx.Node) for arg in arguments(x)[1:])
         if not is_pointwise(x) or not scalars:
             break
-        x = x.args[0]
+        x = arguments(x)[0]
     return []

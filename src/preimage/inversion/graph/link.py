@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from preimage.inversion.graph.edit import Inputs, aten, clean, is_constant, is_pointwise
+from preimage.inversion.graph.edit import (
+    Inputs,
+    arguments,
+    aten,
+    clean,
+    evaluate,
+    is_constant,
+    is_pointwise,
+)
 from preimage.models.linear import soft_clip
 
 TOLERANCE = 1e-5  # between images and link(u)
@@ -75,7 +83,7 @@ def split_link(graph: fx.GraphModule, inputs: Inputs, shape: tuple[int, ...]) ->
     from all over the line, and compared with each of `LINKS`.
     """
     output = next(iter(reversed(graph.graph.nodes)))
-    last = output.args[0]
+    (last,) = arguments(output)
     run = fx.Interpreter(graph, garbage_collect_values=False)
     run.run(*inputs)
     for node in reversed(_elementwise_tail(last)):
@@ -99,12 +107,8 @@ def _rerun(run: fx.Interpreter, node: fx.Node, value: Tensor, last: fx.Node) -> 
     """What `last` would be if `node` had another value."""
     env = {node: value}
     for later in last.graph.nodes:
-        if later not in env and any(n in env for n in later.all_input_nodes) and later.args:
-            args, kwargs = fx.map_arg(  # type: ignore[attr-defined]
-                (later.args, later.kwargs), lambda n: env[n] if n in env else run.env[n]
-            )
-            if later.op == "call_function":
-                env[later] = later.target(*args, **kwargs)  # type: ignore[operator]
+        if later.op == "call_function" and any(n in env for n in later.all_input_nodes):
+            env[later] = evaluate(later, lambda n: env[n] if n in env else run.env[n])
     return env[last]
 
 

@@ -12,9 +12,11 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
+from torch.fx.node import map_arg
 
 from preimage.inversion.graph.edit import (
     Inputs,
+    arguments,
     aten,
     call,
     calls,
@@ -37,7 +39,7 @@ def merge_resampling(graph: fx.GraphModule, inputs: Inputs) -> None:
     """Rewrite in place what enlarges maps."""
     for node in calls(graph, *NEAREST):
         if enlargement(node) == (1, 1):
-            swap(node, node.args[0])  # type: ignore[arg-type]
+            swap(node, arguments(node)[0])
     while _enlarge_later(graph):
         clean(graph)
         infer_shapes(graph, inputs)
@@ -51,8 +53,8 @@ def enlargement(node: object) -> tuple[int, int] | None:
     """The whole factors by which a node repeats pixels, or None."""
     if not isinstance(node, fx.Node) or node.target not in NEAREST:
         return None
-    (H, W), (h, w) = shape(node)[-2:], shape(node.args[0])[-2:]  # type: ignore[arg-type]
-    scales = [float(a) for a in _numbers(node.args[2:])]
+    (H, W), (h, w) = shape(node)[-2:], shape(arguments(node)[0])[-2:]
+    scales = [float(a) for a in _numbers(arguments(node)[2:])]
     exact = not scales or scales == [H / h, W / w]
     return (H // h, W // w) if H % h == 0 and W % w == 0 and exact else None
 
@@ -72,11 +74,9 @@ def _enlarge_later(graph: fx.GraphModule) -> bool:
             same = all(enlargement(arg) == enlargement(node) for arg in enlarged)
             if not same or not (_pixelwise(graph, user) or _one_by_one(user, node)):
                 continue
-            small = fx.map_arg(  # type: ignore[attr-defined]
-                user.args, lambda n, e=tuple(enlarged): n.args[0] if n in e else n
-            )
+            small = map_arg(user.args, lambda n, e=tuple(enlarged): n.args[0] if n in e else n)
             inner = call(user, user.target, *small, **user.kwargs)
-            h, w = shape(enlarged[0].args[0])[-2:]  # type: ignore[arg-type]
+            h, w = shape(arguments(enlarged[0])[0])[-2:]
             inner.meta["shape"] = torch.Size([*shape(user)[:-2], h, w])
             size = list(shape(user)[-2:])
             swap(user, call(user, aten.upsample_nearest2d.default, inner, size))
@@ -94,33 +94,33 @@ def _pixelwise(graph: fx.GraphModule, node: fx.Node) -> bool:
 
 def _one_by_one(node: fx.Node, x: fx.Node) -> bool:
     """Whether it is a 1×1 convolution of x."""
-    if node.target != aten.convolution.default or node.args[0] is not x:
+    if node.target != aten.convolution.default or arguments(node)[0] is not x:
         return False
-    kernel = shape(node.args[1])[2:]  # type: ignore[arg-type]
-    _, _, _, stride, padding, _, transposed, output_padding, _ = node.args
-    once = all(n == 1 for n in [*kernel, *stride])  # type: ignore[misc]
-    return once and not any([*padding, *output_padding]) and not transposed  # type: ignore[misc]
+    kernel = shape(arguments(node)[1])[2:]
+    _, _, _, stride, padding, _, transposed, output_padding, _ = arguments(node)
+    once = all(n == 1 for n in [*kernel, *stride])
+    return once and not any([*padding, *output_padding]) and not transposed
 
 
 @torch.no_grad()
 def _enlarged_convolutions(graph: fx.GraphModule) -> None:
     """convolution(enlarge(x)) → one transposed convolution."""
     for node in calls(graph, aten.convolution.default):
-        x, W, bias, stride, padding, dilation, transposed, _, groups = node.args
+        x, W, bias, stride, padding, dilation, transposed, _, groups = arguments(node)
         s, w = enlargement(x), value(graph, W)
         if s is None or w is None or transposed or groups != 1 or w.dim() != 4:
             continue
         k = w.shape[2:]
-        once = all(n == 1 for n in [*stride, *dilation])  # type: ignore[misc]
-        if not once or any(p > n - 1 for p, n in zip(padding, k, strict=True)):  # type: ignore[arg-type]
+        once = all(n == 1 for n in [*stride, *dilation])
+        if not once or any(p > n - 1 for p, n in zip(padding, k, strict=True)):
             continue
         box = torch.ones(1, 1, *s).to(w)
         flipped = w.flip(2, 3).flatten(0, 1)[:, None]
         kernel = F.conv_transpose2d(flipped, box)  # full convolution with the box
         kernel = kernel.reshape(*w.shape[:2], *kernel.shape[2:]).transpose(0, 1)
-        cut = [n - 1 - p for p, n in zip(padding, k, strict=True)]  # type: ignore[arg-type]
+        cut = [n - 1 - p for p, n in zip(padding, k, strict=True)]
         weight = constant(graph, kernel.contiguous(), node)
-        args = (x.args[0], weight, bias, list(s), cut, [1, 1], True, [0, 0], 1)  # type: ignore[union-attr]
+        args = (arguments(x)[0], weight, bias, list(s), cut, [1, 1], True, [0, 0], 1)
         swap(node, call(node, aten.convolution.default, *args))
 
 
@@ -128,7 +128,7 @@ def _enlarged_convolutions(graph: fx.GraphModule) -> None:
 def _single_pixels(graph: fx.GraphModule) -> None:
     """A convolution of maps of one pixel, such as DCGAN's first, is a linear layer."""
     for node in calls(graph, aten.convolution.default):
-        x, W, bias, *rest = node.args
+        x, W, bias, *rest = arguments(node)
         w, b = value(graph, W), value(graph, bias)
         assert isinstance(x, fx.Node)
         seen = shape(node)
@@ -149,38 +149,43 @@ def _single_pixels(graph: fx.GraphModule) -> None:
 
 @torch.no_grad()
 def narrow_transposed(graph: fx.GraphModule) -> None:
-    """A transposed convolution to few channels → a plain one to s² times as many, shuffled.
+    """A transposed convolution to few channels → a plain one to s² times as many, interleaved.
 
     With stride s, output pixel o takes input i at tap o + P − s i. The pixels of one remainder of
     o + P by s make a plain convolution with every s-th tap (Shi et al. 2016, "Is the deconvolution
     layer the same as a convolutional layer?").
     """
     for node in calls(graph, aten.convolution.default):
-        x, W, bias, stride, padding, dilation, transposed, _, groups = node.args
+        x, W, bias, stride, padding, dilation, transposed, _, groups = arguments(node)
         w, b = value(graph, W), value(graph, bias)
         if w is None or (bias is not None and b is None) or not transposed or w.dim() != 4:
             continue
-        (s, s2), (p, p2) = stride, padding  # type: ignore[misc]
-        plain = s == s2 and s > 1 and groups == 1 and all(n == 1 for n in dilation)  # type: ignore[union-attr]
+        (s, s2), (p, p2) = stride, padding
+        plain = s == s2 and s > 1 and groups == 1 and all(n == 1 for n in dilation)
         if not plain or w.shape[1] > NARROW:
             continue
         kernel, taps = by_remainder(w, s)
         H, W_out = shape(node)[2:]
-        bias = None if b is None else constant(graph, b.repeat_interleave(s * s), node)
+        bias = None if b is None else constant(graph, b.repeat(s * s), node)
         y = call(
             node,
             aten.convolution.default,
             *(x, constant(graph, kernel, node), bias, [1, 1], [t - 1 for t in taps]),
             *([1, 1], False, [0, 0], 1),
         )
-        y = call(node, aten.pixel_shuffle.default, y, s)
+        h, w_in = (n + t - 1 for n, t in zip(shape(x)[2:], taps, strict=True))
+        batch = call(node, aten.sym_size.int, x, 0)
+        y = call(node, aten.reshape.default, y, [batch, s, s, w.shape[1], h, w_in])
+        y = call(node, aten.permute.default, y, [0, 4, 1, 5, 2, 3])  # to lie channels last
+        y = call(node, aten.reshape.default, y, [batch, h * s, w_in * s, w.shape[1]])
+        y = call(node, aten.permute.default, y, [0, 3, 1, 2])
         y = call(node, aten.slice.Tensor, y, 2, p, p + H)
         swap(node, call(node, aten.slice.Tensor, y, 3, p2, p2 + W_out))
 
 
 def by_remainder(w: Tensor, s: int) -> tuple[Tensor, tuple[int, int]]:
-    """Taps (I, O, K, L) of stride s → plain ones (O · s², I, J, J'), flipped, and (J, J')."""
+    """Taps (I, O, K, L) of stride s → plain ones (s² · O, I, J, J'), flipped, and (J, J')."""
     I, O, K, L = w.shape  # noqa: E741
     J, J2 = math.ceil(K / s), math.ceil(L / s)
     w = F.pad(w, (0, J2 * s - L, 0, J * s - K)).reshape(I, O, J, s, J2, s)
-    return w.flip(2, 4).permute(1, 3, 5, 0, 2, 4).reshape(O * s * s, I, J, J2), (J, J2)
+    return w.flip(2, 4).permute(3, 5, 1, 0, 2, 4).reshape(s * s * O, I, J, J2), (J, J2)
