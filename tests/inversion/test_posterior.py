@@ -100,6 +100,18 @@ def test_hidden_pixels_widen_the_posterior_as_the_closed_form_says():
     assert "determines all 8" in whole.undetermined[0]
 
 
+def test_values_half_seen_count_half():
+    net = Net(4)
+    _, y = targets(net, 1, 0.2)
+    seen = torch.linspace(0.1, 1, 20).reshape(4, 5)
+    found = laplace(problem(net, y, Mask(seen)), torch.zeros(1, 4), noise=0.2)
+    J = net.W.double()
+    precision = J.T @ (seen.flatten()[:, None] * J) / 0.2**2 + torch.eye(4)
+    torch.testing.assert_close(
+        found.covariance[0], torch.linalg.inv(precision), rtol=1e-5, atol=1e-7
+    )
+
+
 def test_the_effective_dimension_counts_directions_by_how_far_the_image_settles_them():
     net = Net(6)
     _, y = targets(net, 1, 0.3)
