@@ -88,7 +88,7 @@ def image_tangents(problem: Problem, z: Tensor, tangents: Tensor) -> Tensor:
     return torch.stack(columns, 2)
 
 
-def colour(factor: Tensor, w: Tensor) -> Tensor:
+def unwhiten(factor: Tensor, w: Tensor) -> Tensor:
     """L w: (B, d, n) → (B, d, n)."""
     return factor @ w if factor.shape[1] > 1 else factor * w
 
@@ -130,7 +130,7 @@ def _by_lanczos(problem: Problem, z: Tensor, factor: Tensor, rank: int) -> Curva
     r, pullback = vjp(problem, z)
 
     def forward(w: Tensor) -> Tensor:
-        v = colour(factor, w[:, :, None])[:, :, 0]
+        v = unwhiten(factor, w[:, :, None])[:, :, 0]
         return jvp(problem, z, v.to(z))[1].nan_to_num(0, 0, 0)
 
     def backward(u: Tensor) -> Tensor:

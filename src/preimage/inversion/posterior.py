@@ -25,13 +25,13 @@ from preimage.core import GaussianMixture, InputError, StandardNormal, Uniform, 
 from preimage.inversion.curvature import (
     DENSE,
     Curvature,
-    colour,
     curvature,
     image_tangents,
     jacobian_of_images,
     log_determinant,
     of_values,
     pull_back,
+    unwhiten,
     whiten,
 )
 from preimage.inversion.noise import normal
@@ -140,7 +140,7 @@ class Posterior:
 
     def root(self, ε: Tensor) -> Tensor:
         """R ε with R Rᵀ = Σ: (B, d, n) → (B, d, n)."""
-        return colour(self.factor, shrink(self.basis, self.gains, ε))
+        return unwhiten(self.factor, shrink(self.basis, self.gains, ε))
 
     @cached_property
     def _principal(self) -> tuple[Tensor, Tensor]:
