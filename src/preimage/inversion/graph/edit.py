@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ Inputs = tuple[Tensor, ...]  # a graph's: latents, and labels if the model has c
 
 def value(graph: fx.GraphModule, node: Any) -> Any:
     """The tensor of a constant node, or the number itself; None for anything else."""
-    if isinstance(node, int | float) and not isinstance(node, bool):
+    if type(node) in (int, float):
         return torch.tensor(float(node))
     if isinstance(node, fx.Node) and node.op == "get_attr":
         return operator.attrgetter(str(node.target))(graph)
@@ -31,9 +32,7 @@ def is_constant(node: Any) -> bool:
 
 def constant(graph: fx.GraphModule, tensor: Tensor, before: fx.Node) -> fx.Node:
     """A new constant, defined just before a node."""
-    taken = getattr(graph, "constants_made", 0)
-    name = f"constant_{taken}"
-    graph.constants_made = taken + 1
+    name = next(f"constant_{i}" for i in count() if not hasattr(graph, f"constant_{i}"))
     graph.register_buffer(name, tensor.detach())
     with graph.graph.inserting_before(before):
         node = graph.graph.get_attr(name)
@@ -102,7 +101,10 @@ def is_pointwise(node: fx.Node) -> bool:
 
 
 def clean(graph: fx.GraphModule) -> None:
-    """Drop what nothing uses."""
+    """Drop what nothing uses, constants too."""
     graph.graph.eliminate_dead_code()
-    graph.delete_all_unused_submodules()
+    used = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
+    for name, _ in [*graph.named_parameters(), *graph.named_buffers()]:
+        if name not in used:
+            delattr(graph, name)
     graph.recompile()
