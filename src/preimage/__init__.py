@@ -61,6 +61,21 @@ if TYPE_CHECKING:
         Step,
         Unsupported,
     )
+    from preimage.encoders import (
+        Difference,
+        EncodedModel,
+        PivotalTuning,
+        applied,
+        encoder_training,
+        has_encoder,
+        load_difference,
+        load_encoder,
+        resume_encoder,
+        save_difference,
+        train_encoder,
+        tune,
+        tuned,
+    )
 
 _API = (
     "CacheEntry",
@@ -104,15 +119,34 @@ _CORE = (
     "Unsupported",
 )
 
+_ENCODERS = (
+    "Difference",
+    "EncodedModel",
+    "PivotalTuning",
+    "applied",
+    "encoder_training",
+    "has_encoder",
+    "load_difference",
+    "load_encoder",
+    "resume_encoder",
+    "save_difference",
+    "train_encoder",
+    "tune",
+    "tuned",
+)
+
 _ROOM = {
     **dict.fromkeys(_API, "preimage.api"),
     **dict.fromkeys(_CORE, "preimage.core"),
+    **dict.fromkeys(_ENCODERS, "preimage.encoders"),
     "compare": "preimage.comparison",
 }
 
 __all__ = [
     "CacheEntry",
     "DataSpec",
+    "Difference",
+    "EncodedModel",
     "Gaussian",
     "GaussianMixture",
     "ImageSpec",
@@ -120,6 +154,7 @@ __all__ = [
     "LatentModel",
     "LatentSpace",
     "NamedSet",
+    "PivotalTuning",
     "Proposal",
     "Recipe",
     "Reconstruction",
@@ -128,26 +163,36 @@ __all__ = [
     "Step",
     "Training",
     "Unsupported",
+    "applied",
     "cached",
     "class_labels",
     "clear_cache",
     "compare",
     "dataset",
     "datasets",
+    "encoder_training",
     "fitted",
+    "has_encoder",
     "images",
     "load",
+    "load_difference",
+    "load_encoder",
     "plan",
     "recipe",
     "recipes",
     "reconstruct",
     "resume",
+    "resume_encoder",
     "sample",
+    "save_difference",
     "save_images",
     "save_latents",
     "save_sheet",
     "train",
+    "train_encoder",
     "training",
+    "tune",
+    "tuned",
     "wrap",
 ]
 

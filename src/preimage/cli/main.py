@@ -15,6 +15,7 @@ from preimage.cli.cache import cache
 from preimage.cli.compare import compare
 from preimage.cli.datasets import datasets
 from preimage.cli.demo import demo
+from preimage.cli.encoder import encoder
 from preimage.cli.errors import DONE, status_of
 from preimage.cli.recipes import recipes
 from preimage.cli.reconstruct import reconstruct
@@ -26,6 +27,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "train": train,
     "sample": sample,
     "reconstruct": reconstruct,
+    "encoder": encoder,
     "compare": compare,
     "recipes": recipes,
     "datasets": datasets,

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -34,6 +34,8 @@ NEEDED = {
 class Run:
     """A run's folder. `Run.create` makes one, `Run.open` checks one that is there."""
 
+    types: ClassVar[Mapping[str, type]] = TYPES  # what may stand in its plan
+
     def __init__(self, path: Path, config: dict[str, Any]):
         self.path, self.config = path, config
 
@@ -54,7 +56,7 @@ class Run:
         """Raises InputError where the config describes none that this version knows."""
         where = self.path / "config.json"
         try:
-            return from_json(self.config["plan"], TYPES)
+            return from_json(self.config["plan"], self.types)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
         except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -163,14 +163,23 @@ def resume(run: Run, data: Dataset) -> Training:
     Raises InputError where the data are not those the run began with: the order of images, and so
     every step, would differ.
     """
+    check_unchanged(run, data)
+    return restored(Training(run, new_trainer(run.plan, data, **run.config["training"])))
+
+
+def check_unchanged(run: Run, data: Dataset) -> None:
+    """Raises InputError where the data are not those the run began with."""
     began = run.config["data"]["fingerprint"]
     if data.fingerprint != began:
         raise InputError(
             f"the images of {data.source} have changed since {run.path} began; put them back, "
             "or start a new run"
         )
-    settings = run.config["training"]
-    training = Training(run, new_trainer(run.plan, data, **settings))
+
+
+def restored(training: Training) -> Training:
+    """The same, brought to where its run's last checkpoint was."""
+    run = training.run
     run.sweep()
     checkpoint = run.last_checkpoint()
     if checkpoint is not None:

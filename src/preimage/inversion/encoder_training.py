@@ -1,0 +1,234 @@
+"""Training a learned encoder on generated pairs and on real images at once.
+
+Of a generated pair the latent is known: ‖E(G(z)) − z‖². Of a real image only the image is: its
+error under G(E(x)), and the distance of features and the critic's opinion where the generator has
+them (f-AnoGAN's izi_f: Schlegl et al. 2019, equation 5). Every pass of the refinement has its loss
+and its own step of the optimizer, and starts from where the pass before it came to, detached
+(Alaluf et al. 2021, §3.2). Pairs are drawn afresh for each step: a fixed set is learned by heart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from preimage.core import InputError, LatentModel, seeds
+from preimage.core.words import counted
+from preimage.data import Dataset
+from preimage.inversion.encoder import EncodedModel
+from preimage.inversion.ridge import centre, drawn_labels, start_from_ridge
+from preimage.training.likelihood import heldout_batches, image_batch
+from preimage.training.losses import non_saturating_generator
+from preimage.training.stage import Batch, Context, Player, Stage, Update
+
+JUDGED = 256  # images by which the closed-form start is judged
+STAND_INS = 2048  # generated images, where there are no real ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding(Stage):
+    """Options of training an encoder. Each loss is a share: 1 is what the centre would have."""
+
+    steps: int = 2000
+    learning_rate: float = 1e-3
+    ema: float = 0.998
+    clip: float = 1.0
+    latent: float = 0.1  # weight of ‖E(G(z)) − z‖², of generated images
+    image: float = 1.0  # weight of ‖G(E(x)) − x‖², of real ones and generated ones
+    features: float = 0.05  # weight of the distance of features, of real ones, at the last pass
+    adversarial: float = 0.002  # weight of −log D(G(E(x))), likewise
+    noise: float = 0.02  # largest standard deviation of noise on what the encoder sees
+    shift: int = 1  # real images are moved by up to so many pixels
+    pairs: int = 8192  # generated for the closed-form start
+    start_rate: float = 0.1  # on the learning rate of what the closed-form start has set
+
+    def method(self, model: LatentModel, context: Context) -> EncoderMethod:
+        if not isinstance(model, EncodedModel):
+            raise InputError("training an encoder needs a generator with an encoder beside it")
+        return EncoderMethod(self, model, context)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a step is about: images, real ones first, and latents of those that were generated."""
+
+    x: Tensor  # (B, C, H, W)
+    seen: Tensor  # (B, C, H, W): x as the encoder sees it
+    labels: Tensor | None  # (B,)
+    z: Tensor  # (G, *latent) of the last G images
+    real: int  # how many were not generated
+
+
+class EncoderMethod:
+    """One player, the encoder; an update a pass."""
+
+    metric = "heldout_objective"
+
+    def __init__(self, config: Encoding, model: EncodedModel, context: Context):
+        self.config, self.model, self.context = config, model, context
+        self.image_scale, self.feature_scale = 1.0, 1.0
+        self.use_critic = bool(config.adversarial) and model.can("critic")
+        self.use_features = bool(config.features) and model.can("features")
+        self._scaled = False
+
+    def players(self) -> dict[str, Player]:
+        encoder = self.model.encoder
+        slow = [*encoder.first.parameters(), *encoder.again.parameters()]
+        held = {id(p) for p in slow}
+        quick = [p for p in encoder.parameters() if id(p) not in held]
+        groups = [(quick, 1.0), (slow, self.config.start_rate)]
+        return {"encoder": Player(groups, self.config.clip)}
+
+    def begin(self) -> tuple[str, ...]:
+        """Start the linear part at the ridge regression of generated pairs."""
+        judged = next(heldout_batches(self.context, JUDGED))
+        labels = judged.labels if self.model.conditional else None
+        centre(self.model, seed=self.context.seed)
+        start_from_ridge(
+            self.model, judged.x, labels, pairs=self.config.pairs, seed=self.context.seed
+        )
+        return ("started from the ridge regression of latents on generated images",)
+
+    @torch.no_grad()
+    def measure_scales(self) -> None:
+        """What the losses are shares of: the variance of generated images, and of features."""
+        if self._scaled:
+            return
+        x = torch.cat(list(self.model.sample_batches(JUDGED, seed=self.context.seed)))
+        x = x.to(self.context.device)
+        self.image_scale = x.var(0).mean().clamp_min(1e-6).item()
+        if self.use_features:
+            self.feature_scale = self.model.features(x).var(0).mean().clamp_min(1e-6).item()
+        self._scaled = True
+
+    def batch(self, indices: np.ndarray, mirrored: Tensor | None = None) -> Batch:
+        return image_batch(self.context, indices, mirrored)
+
+    def updates(self, batch: Batch, *, step: int) -> Iterator[Update]:
+        self.measure_scales()
+        pair, count = self.pair(batch), self.model.encoder.config.refinements
+        z, x̂ = self.model.encoder.start(len(pair.x), pair.labels)
+        for k in range(count):
+            with self.context.autocast():
+                z = self.model.encoder(pair.seen, x̂, z.detach(), pair.labels, first=k == 0)
+                x̂ = self.model.decode(z, pair.labels).float()
+                loss, metrics = self.loss(pair, z, x̂, last=k == count - 1)
+                if k == 0 and pair.labels is not None:
+                    loss = loss + F.cross_entropy(self.logits(pair), pair.labels)
+            yield Update("encoder", loss, {**metrics, "loss": loss.detach()})
+            x̂ = x̂.detach()
+
+    def pair(self, batch: Batch) -> Pair:
+        """Real images, and as many generated ones."""
+        n = len(batch.x)
+        z = self.model.space.draw(n).to(self.context.device)
+        labels = drawn_labels(self.model, n)
+        with torch.no_grad(), self.context.autocast():
+            made = self.model.decode(z, labels).float()
+        x = torch.cat([shifted(batch.x, self.config.shift), made])
+        if labels is not None and batch.labels is not None:
+            labels = torch.cat([batch.labels, labels])
+        return Pair(x, noisy(x, self.config.noise), labels, z, n)
+
+    def loss(
+        self, pair: Pair, z: Tensor, x̂: Tensor, *, last: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one pass and its parts, each ()."""
+        config, n = self.config, pair.real
+        error = (x̂ - pair.x).square().flatten(1).mean(1) / self.image_scale
+        off = (z[n:] - pair.z).flatten(1) / self.model.encoder.scale
+        latent = off.square().mean()
+        loss = config.image * error.mean() + config.latent * latent
+        metrics = {"error": error[:n].detach().mean(), "latent_error": latent.detach()}
+        if last and self.use_features:
+            distance = self.model.features(x̂[:n]) - self.model.features(pair.x[:n]).detach()
+            loss = loss + config.features * distance.square().mean() / self.feature_scale
+        if last and self.use_critic:
+            known = None if pair.labels is None else pair.labels[:n]
+            score = self.model.critic(x̂[:n], known)
+            loss = loss + config.adversarial * non_saturating_generator(score, score)
+        return loss, metrics
+
+    def logits(self, pair: Pair) -> Tensor:
+        return self.model.encoder.class_logits(pair.seen)
+
+    @torch.no_grad()
+    def validate(self, model: LatentModel) -> tuple[dict[str, float], tuple[str, ...]]:
+        """The mean squared error of held-out images after the last pass, and after the first."""
+        assert isinstance(model, EncodedModel)
+        self.measure_scales()
+        first, last, found, count = 0.0, 0.0, 0.0, 0
+        for batch in heldout_batches(self.context):
+            labels = batch.labels if model.conditional else None
+            with self.context.autocast():
+                passes = list(model.passes(batch.x, labels))
+                errors = [
+                    (model.decode(z, labels).float() - batch.x).square().flatten(1).mean(1).sum()
+                    for z in (passes[0], passes[-1])
+                ]
+                if labels is not None:
+                    found += float((model.classify(batch.x) == labels).sum())
+            first, last = first + errors[0].item(), last + errors[1].item()
+            count += len(batch.x)
+        figures = {"heldout_loss": last / count, "heldout_first_pass": first / count}
+        objective = figures["heldout_loss"] / self.image_scale
+        if model.conditional:
+            figures["heldout_accuracy"] = found / count
+            objective += 1 - found / count
+        return {**figures, "heldout_objective": objective}, ()
+
+    def finish(self, model: LatentModel) -> None:
+        """Nothing."""
+
+
+def shifted(x: Tensor, reach: int) -> Tensor:
+    """Each image moved by up to `reach` pixels either way, its border repeated."""
+    if not reach or x.dim() != 4:
+        return x
+    _, _, h, w = x.shape
+    padded = F.pad(x, (reach,) * 4, mode="replicate")
+    down, right = torch.randint(2 * reach + 1, (2, len(x))).tolist()
+    moved = [p[:, i : i + h, j : j + w] for p, i, j in zip(padded, down, right, strict=True)]
+    return torch.stack(moved)
+
+
+def noisy(x: Tensor, most: float) -> Tensor:
+    """With noise of a strength of each image's own, in 256 steps as pictures have.
+
+    It is all that may be done to a generated image: moved or mirrored, it has another latent.
+    """
+    strength = most * torch.rand(len(x), *[1] * (x.dim() - 1), device=x.device)
+    x = (x + strength * torch.randn_like(x)).clamp(-1, 1)
+    return ((x + 1) * 127.5).round() / 127.5 - 1
+
+
+def stand_ins(model: LatentModel, *, name: str, fingerprint: str, seed: int) -> Dataset:
+    """Generated images where real ones would be, as a data set of 8-bit images."""
+    x = model.sample(STAND_INS, seed=seeds.derive(seed, "stand-ins"))
+    order, heldout = np.arange(STAND_INS), STAND_INS // 8
+    labels = model.labels_for(STAND_INS)
+    return Dataset(
+        name=name,
+        source=name,
+        spec=model.data,
+        images=((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy(),
+        names=[f"{i:05d}" for i in order],
+        hashes=order.astype(np.uint64),
+        train=order[heldout:],
+        heldout=order[:heldout],
+        fingerprint=fingerprint,
+        labels=None if labels is None else labels.cpu().numpy(),
+        classes=model.classes,
+        notes=(f"{counted(STAND_INS, 'generated image')} stand in for real ones",),
+    )
+
+
+def frozen(model: LatentModel) -> LatentModel:
+    """The model in evaluation mode, none of its parameters asking for a gradient."""
+    nn.Module.requires_grad_(model, False)
+    return model.eval()

@@ -1,0 +1,159 @@
+"""Learned encoders: where they begin, what they see, and that training helps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import preimage as pi
+from preimage.core import ImageSpec, InputError, LatentSpace
+from preimage.inversion.encoder import EncodedModel, Encoder, EncoderConfig
+from preimage.inversion.encoder_training import Encoding, noisy, shifted, stand_ins
+from preimage.inversion.fingerprint import fingerprint
+from preimage.inversion.ridge import centre, start_from_ridge
+from preimage.nets import MLP
+from preimage.training.trainer import Trainer
+
+DATA = ImageSpec(1, 8, 8)
+D = 4
+
+
+class Nonlinear(nn.Module):
+    """tanh of a quadratic in z; classes, where there are any, make the upper half brighter."""
+
+    def __init__(self, bend: float, classes: int = 0):
+        super().__init__()
+        g = torch.Generator().manual_seed(1)
+        self.A = nn.Parameter(torch.randn(D, 64, generator=g) / 4)
+        self.B = nn.Parameter(bend * torch.randn(D, 64, generator=g) / 4)
+        self.brightness = torch.linspace(-1, 1, classes) if classes else None
+        self.calls = 0
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.calls += 1
+        u = z @ self.A + z.square() @ self.B
+        if labels is not None and self.brightness is not None:
+            u = u + self.brightness[labels][:, None] * (torch.arange(64) < 32)
+        return (u if self.bend_free else u.tanh()).reshape(-1, 1, 8, 8)
+
+    @property
+    def bend_free(self) -> bool:
+        return not self.B.any()
+
+
+def generator(bend: float = 0.0, classes: tuple[str, ...] = ()) -> pi.LatentModel:
+    module = Nonlinear(bend, len(classes))
+    return pi.wrap(module, data=DATA, space=LatentSpace((D,)), classes=classes)
+
+
+def encoded(model: pi.LatentModel, refinements: int = 3) -> EncodedModel:
+    config = EncoderConfig(model.data, MLP((32,)), model.space.shape, model.classes, refinements)
+    return EncodedModel(model, Encoder(config)).eval()
+
+
+def started(model: pi.LatentModel, **options: int) -> EncodedModel:
+    found = encoded(model, **options)
+    centre(found, seed=0)
+    judged = model.sample(64, seed=5)
+    start_from_ridge(found, judged, model.labels_for(64), pairs=1024, seed=0)
+    return found
+
+
+def test_of_a_linear_generator_the_start_is_the_answer() -> None:
+    model = generator()
+    z = model.space.sample(50, seed=3)
+    found = started(model).latents(model.decode(z), precision="fp32")
+    assert (found - z).abs().max() < 1e-2
+
+
+def test_the_first_pass_decodes_nothing() -> None:
+    model = generator(0.3)
+    encoder = started(model, refinements=3)
+    x = model.sample(5)
+    module = model.generator
+    for refinements in (1, 2, 4):
+        before = module.calls
+        encoder.latents(x, refinements=refinements)
+        assert module.calls - before == refinements - 1
+
+
+def test_an_image_is_encoded_alone_as_among_others() -> None:
+    model = generator(0.3)
+    encoder = started(model)
+    x = model.sample(9)
+    together = encoder.latents(x, precision="fp32")
+    alone = torch.cat([encoder.latents(x[i : i + 1], precision="fp32") for i in range(9)])
+    assert (together - alone).abs().max() < 1e-5
+    assert torch.equal(encoder.latents(x, precision="fp32", batch_size=9), together)
+
+
+def trainer(model: pi.LatentModel, *, steps: int) -> Trainer:
+    """Of a small net, on generated images."""
+    data = stand_ins(model, name="generated", fingerprint="", seed=0)
+    stage = Encoding(steps=steps, batch_size=32, learning_rate=3e-3, shift=0, pairs=512)
+    return Trainer(encoded(model, refinements=2), data, (stage,), device="cpu", validations=1)
+
+
+def test_training_beats_the_start_and_leaves_the_generator_alone() -> None:
+    model = generator(2.0)
+    before = fingerprint(model)
+    job = trainer(model, steps=100)
+    losses = [step.metrics["heldout_loss"] for step in job if "heldout_loss" in step.metrics]
+    assert losses[-1] < 0.9 * losses[0]
+    assert fingerprint(model) == before
+    assert not any("generator" in name for name in job.average.state_dict())
+
+
+def test_the_class_is_found_where_it_is_not_given() -> None:
+    model = generator(0.2, ("dark", "middling", "bright"))
+    job = trainer(model, steps=100)
+    for _ in job:
+        pass
+    encoder, x, labels = job.average, model.sample(90, seed=8), model.labels_for(90)
+    assert isinstance(encoder, EncodedModel)
+    found = encoder.classify(x)
+    assert (found == labels).float().mean() > 0.8
+    assert torch.equal(encoder.latents(x), encoder.latents(x, found))
+
+
+def test_a_model_in_memory_is_left_as_it_was() -> None:
+    model = generator(0.5)
+    encoder = pi.train_encoder(model, steps=2, batch_size=4, pairs=64, net=MLP((8,)), device="cpu")
+    assert encoder.generator is model
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_what_is_done_to_generated_images_leaves_them_where_they_are() -> None:
+    x = torch.rand(16, 3, 8, 8) * 2 - 1
+    seen = noisy(x, 0.02)
+    levels = (seen + 1) * 127.5
+    assert (levels - levels.round()).abs().max() < 1e-3
+    assert (seen - x).abs().max() < 0.12
+    assert (noisy(x, 0.0) - x).abs().max() <= 1 / 255 + 1e-6
+
+
+def test_a_moved_image_is_the_image_moved() -> None:
+    x = torch.rand(8, 1, 8, 8)
+    assert torch.equal(shifted(x, 0), x)
+    for before, after in zip(x, shifted(x, 1), strict=True):
+        inner = before[:, 1:-1, 1:-1]
+        views = [after[:, i : i + 6, j : j + 6] for i in range(3) for j in range(3)]
+        assert any(torch.equal(inner, view) for view in views)
+
+
+def test_what_cannot_be_trained_is_refused() -> None:
+    bare = pi.wrap(Nonlinear(0.1), data=DATA, space=LatentSpace((D,), {}))
+    with pytest.raises(InputError, match="no known prior"):
+        pi.encoder_training(bare)
+    with pytest.raises(InputError, match="did you mean 'conv'"):
+        pi.encoder_training(generator(), net="convv")
+    with pytest.raises(InputError, match="refinements 0"):
+        pi.encoder_training(generator(), refinements=0)
+    with pytest.raises(InputError, match="learning_rate"):
+        pi.encoder_training(generator(), lerning_rate=1e-3)
+    with pytest.raises(InputError, match="without classes"):
+        encoded(generator()).classify(torch.zeros(1, 1, 8, 8))
+    other = pi.wrap(nn.Linear(6, 64), data=DATA, space=LatentSpace((6,)))
+    with pytest.raises(InputError, match=r"latents \(4,\)"):
+        EncodedModel(other, encoded(generator()).encoder)
