@@ -76,6 +76,9 @@ if TYPE_CHECKING:
         tune,
         tuned,
     )
+    from preimage.inversion import Inversion, Inverter, Inverting, Settings, Status, Verdict
+    from preimage.inversion.operators import Blur, Compose, Custom, Downsample, Grey, Mask, Noise
+    from preimage.inverting import invert, inverter, inverting, inverting_files, operator
 
 _API = (
     "CacheEntry",
@@ -135,34 +138,54 @@ _ENCODERS = (
     "tuned",
 )
 
+_INVERSION = ("Inversion", "Inverter", "Inverting", "Settings", "Status", "Verdict")
+_OPERATORS = ("Blur", "Compose", "Custom", "Downsample", "Grey", "Mask", "Noise")
+_INVERTING = ("invert", "inverter", "inverting", "inverting_files", "operator")
+
 _ROOM = {
     **dict.fromkeys(_API, "preimage.api"),
     **dict.fromkeys(_CORE, "preimage.core"),
     **dict.fromkeys(_ENCODERS, "preimage.encoders"),
+    **dict.fromkeys(_INVERSION, "preimage.inversion"),
+    **dict.fromkeys(_OPERATORS, "preimage.inversion.operators"),
+    **dict.fromkeys(_INVERTING, "preimage.inverting"),
     "compare": "preimage.comparison",
 }
 
 __all__ = [
+    "Blur",
     "CacheEntry",
+    "Compose",
+    "Custom",
     "DataSpec",
     "Difference",
+    "Downsample",
     "EncodedModel",
     "Gaussian",
     "GaussianMixture",
+    "Grey",
     "ImageSpec",
     "InputError",
+    "Inversion",
+    "Inverter",
+    "Inverting",
     "LatentModel",
     "LatentSpace",
+    "Mask",
     "NamedSet",
+    "Noise",
     "PivotalTuning",
     "Proposal",
     "Recipe",
     "Reconstruction",
     "Run",
     "Samples",
+    "Settings",
+    "Status",
     "Step",
     "Training",
     "Unsupported",
+    "Verdict",
     "applied",
     "cached",
     "class_labels",
@@ -174,9 +197,14 @@ __all__ = [
     "fitted",
     "has_encoder",
     "images",
+    "invert",
+    "inverter",
+    "inverting",
+    "inverting_files",
     "load",
     "load_difference",
     "load_encoder",
+    "operator",
     "plan",
     "recipe",
     "recipes",

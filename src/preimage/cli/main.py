@@ -17,6 +17,7 @@ from preimage.cli.datasets import datasets
 from preimage.cli.demo import demo
 from preimage.cli.encoder import encoder
 from preimage.cli.errors import DONE, status_of
+from preimage.cli.invert import invert
 from preimage.cli.recipes import recipes
 from preimage.cli.reconstruct import reconstruct
 from preimage.cli.sample import sample
@@ -27,6 +28,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "train": train,
     "sample": sample,
     "reconstruct": reconstruct,
+    "invert": invert,
     "encoder": encoder,
     "compare": compare,
     "recipes": recipes,

@@ -48,6 +48,23 @@ def parse_settings(texts: list[str]) -> dict[str, Any]:
     return settings
 
 
+def parse_weights(texts: list[str], option: str) -> dict[str, float] | list[str] | None:
+    """`l2`, `features=0.1`, …: the names, or their weights where one at least has its own."""
+    if not any("=" in text for text in texts):
+        return texts or None
+    weights = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            weights[name] = float(value) if equals else 1.0
+        except ValueError:
+            raise typer.BadParameter(
+                f"{text!r}: the weight is no number; give one like {name}=0.1",
+                param_hint=f"'{option}'",
+            ) from None
+    return weights
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text)

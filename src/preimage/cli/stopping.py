@@ -1,4 +1,4 @@
-"""Ctrl-C while training: the first saves and ends, the second ends at once."""
+"""Ctrl-C during long work: the first saves and ends, the second ends at once."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from preimage import Training
+from typing import Any, Protocol
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-STOPPING = b"\npreimage: saving after this step; once more ends at once, at the last checkpoint\n"
+STOPPING = b"\npreimage: saving after this step; once more ends at once, at what was saved last\n"
+
+
+class Job(Protocol):
+    """Long work that can be asked to end."""
+
+    def stop(self) -> None: ...
 
 
 @contextmanager
-def saved_on_signal(job: Training) -> Iterator[list[int]]:
+def saved_on_signal(job: Job) -> Iterator[list[int]]:
     """Within it, the first SIGINT or SIGTERM ends the job softly; yields the signals seen."""
     seen: list[int] = []
 

@@ -1,0 +1,82 @@
+"""What may be asked of an inversion; a person need not ask for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+from preimage.core import InputError
+from preimage.core.errors import nearest_name
+from preimage.inversion.losses import Weights
+from preimage.inversion.objective import Objective, Projection
+from preimage.inversion.operators import as_operator
+from preimage.inversion.problem import Operator
+from preimage.inversion.solvers import SOLVERS
+from preimage.inversion.terms import Features
+
+METHODS = ("auto", "encoder", *SOLVERS)
+STARTS = ("auto", "encoder", "nearest", "mean")
+STEPS = {  # iterations of one image at most, where a person does not say
+    "auto": 60,
+    "encoder": 0,
+    "adam": 500,
+    "projector": 1000,
+    "l-bfgs": 200,
+    "levenberg-marquardt": 60,
+    "gauss-newton": 60,
+    "cma": 300,
+    "basin-cma": 30,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How latents are searched for."""
+
+    through: Operator | None = None  # A, what was done to the images; None for nothing
+    loss: Weights | Objective = "l2"  # terms, perhaps with weights; see `losses.objective`
+    prior: Weights | None = None  # penalties on z: "l2", "l1", "density"
+    project: str | Projection | Sequence[str | Projection] | None = None  # "typical", "box", "clip"
+    feature_net: Features | None = None  # for the loss "features"; the model's own where unset
+    method: str = "auto"
+    start: str | Tensor = "auto"  # or latents (N, *shape), a row an image
+    starts: int = 1  # short searches of each image, of which the best goes on
+    restarts: int = 0  # further searches to the end, by which a verdict judges the first
+    steps: int | None = None  # iterations of one image at most; None for the method's own
+    tolerance: float = 1e-10  # the objective at which an image is finished
+    batch_size: int = 128  # images searched for at once
+    seed: int = 0
+
+    @classmethod
+    def of(cls, **given: Any) -> Settings:
+        """Settings from what a person wrote.
+
+        Raises InputError for a setting, method or start that does not exist, with the nearest name.
+        """
+        known = [f.name for f in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise InputError(f"inversion has no setting '{name}'; {nearest_name(name, known)}")
+        if given.get("through") is not None:
+            given["through"] = as_operator(given["through"])
+        settings = cls(**{name: value for name, value in given.items() if value is not None})
+        if settings.method not in METHODS:
+            raise InputError(
+                f"no method '{settings.method}'; {nearest_name(settings.method, METHODS)}"
+            )
+        if isinstance(settings.start, str) and settings.start not in STARTS:
+            raise InputError(f"no start '{settings.start}'; {nearest_name(settings.start, STARTS)}")
+        for name in ("starts", "batch_size"):
+            if getattr(settings, name) < 1:
+                raise InputError(f"{name}={getattr(settings, name)} is none; give at least 1")
+        if not settings.tolerance >= 0:
+            raise InputError(f"tolerance={settings.tolerance} is below 0; give 0 or more")
+        return settings
+
+    @property
+    def iterations(self) -> int:
+        """Iterations of one image at most."""
+        return STEPS[self.method] if self.steps is None else self.steps

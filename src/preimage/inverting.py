@@ -1,0 +1,342 @@
+"""`preimage.invert` and what belongs to it: from images in files to latents and verdicts.
+
+Functions of the public interface like those in `api`, upon which they stand.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from preimage import api
+from preimage.core import DataSpec, ImageSpec, InputError, LatentModel, Step
+from preimage.core.errors import nearest_name
+from preimage.data import Dataset
+from preimage.data import load as _load_data
+from preimage.inversion import Inversion, Inverter, Inverting, Settings, Targets
+from preimage.inversion.operators import (
+    Blur,
+    Compose,
+    Downsample,
+    Grey,
+    ImageOperator,
+    Mask,
+    Noise,
+)
+from preimage.inversion.stream import Sink
+from preimage.runs.encoders import FOLDER, has_encoder, load_encoder
+from preimage.runs.inversions import InversionFolder, check_free
+from preimage.runs.inverting import FiledInversion
+from preimage.runs.preparations import load_preparations, save_preparations
+from preimage.runs.run import Run
+
+PathLike = str | os.PathLike[str]
+Images = PathLike | Tensor | np.ndarray | Image.Image | Dataset | Sequence[PathLike | Image.Image]
+Progress = Callable[[Step], None]
+
+CALIBRATION = 500  # held-out images whose errors a verdict is held against
+
+
+def inverter(
+    model: LatentModel | PathLike,
+    *,
+    calibration: int = CALIBRATION,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Inverter:
+    """A generator made ready for inversion, to be used again and again.
+
+    model: a model, or the folder of a run. Of a run, a learned encoder is taken from RUN/encoder,
+        the verdict is calibrated on images that training held out, and what has been prepared is
+        kept in RUN/inversion.
+    calibration: held-out images to calibrate on; 0 for no verdicts.
+
+    Raises InputError where the generator gives no finite image, or one that does not depend on
+    the latent.
+    """
+    if isinstance(model, LatentModel):
+        return Inverter(model)
+    run = Run.open(Path(model))
+    generator = api.load(run.path, device=device)
+    if has_encoder(run.path):
+        generator = load_encoder(run.path / FOLDER, generator)
+    ready = Inverter(generator)
+    load_preparations(run, ready)
+    if calibration and ready.calibration is None:
+        data = api.run_dataset(run, progress=progress)
+        held = data.heldout[:calibration]
+        labels = api.class_labels(ready.model, data)
+        for step in ready.calibrating(data.batch(held), None if labels is None else labels[held]):
+            if progress is not None:
+                progress(step)
+        save_preparations(run, ready)
+    return ready
+
+
+def inverting(
+    model: LatentModel | PathLike | Inverter,
+    images: Images,
+    *,
+    labels: Tensor | None = None,
+    label: int | str | None = None,
+    n: int | None = None,
+    calibration: int = CALIBRATION,
+    device: str = "auto",
+    sink: Sink | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Inverting:
+    """Set an inversion up; `for step in inverting(…):` does it, image by image.
+
+    model: a model, the folder of a run, or an `inverter`.
+    images: observations, as `through` gives them: a file, folder, archive, array file or name of
+        a data set; a tensor (B, C, H, W) in [−1, 1]; or pictures. Images of another size or mode
+        than the model's are fitted, and a step's notes say so.
+    labels: of a conditional model, the classes (B,); or `label`, one class for all. Unset, the
+        images' own where they have them, and else the class that fits best is found.
+    n: at most so many images, from the first on.
+    sink: called with the indices and the answers of each batch, which are then not kept.
+    settings: the fields of `Settings`: through, loss, method, start, starts, steps, tolerance, …
+
+    Raises InputError for images that cannot be used and for settings that do not exist.
+    """
+    ready = (
+        model
+        if isinstance(model, Inverter)
+        else inverter(model, calibration=calibration, device=device, progress=progress)
+    )
+    chosen = Settings.of(**settings)
+    source = _source(images, ready.observation(chosen.through), progress)
+    return _job(ready, source, chosen, n=n, label=label, labels=labels, sink=sink)
+
+
+def _job(
+    ready: Inverter,
+    source: Dataset | _Tensors,
+    settings: Settings,
+    *,
+    n: int | None = None,
+    label: int | str | None = None,
+    labels: Tensor | None = None,
+    done: Tensor | None = None,  # indices that have their answers already
+    sink: Sink | None = None,
+) -> Inverting:
+    known = _labels(ready.model, source, labels, label)
+    wanted = torch.ones(len(source) if n is None else min(n, len(source)), dtype=torch.bool)
+    if done is not None:
+        wanted[done[done < len(wanted)]] = False
+    rows = wanted.nonzero()[:, 0]
+
+    def batches() -> Iterator[Targets]:
+        for index in rows.split(settings.batch_size):
+            yield Targets(
+                index,
+                source.batch(index),
+                None if known is None else known[index],
+                tuple(str(source.names[i]) for i in index.tolist()),
+            )
+
+    return Inverting(
+        ready, batches(), total=len(rows), settings=settings, sink=sink, notes=source.notes
+    )
+
+
+def invert(
+    model: LatentModel | PathLike | Inverter,
+    images: Images,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Inversion:
+    """The latents behind images: `inverting` to its end. See there for the options."""
+    job = inverting(model, images, progress=progress, **options)
+    for step in job:
+        if progress is not None:
+            progress(step)
+    return job.result
+
+
+def inverting_files(
+    run: PathLike,
+    images: PathLike,
+    *,
+    out: PathLike,
+    resume: bool = False,
+    through: Sequence[str] = (),
+    seed: int = 0,
+    progress: Progress | None = None,
+    calibration: int = CALIBRATION,
+    device: str = "auto",
+    n: int | None = None,
+    label: str | None = None,
+    **settings: Any,
+) -> FiledInversion:
+    """The same from files to files: latents, JSON, a sheet and the course of the search in `out`.
+
+    through: what was done to the images, each in words; see `operator`.
+    resume: go on with an `out` that was stopped or killed, with the same options.
+
+    Raises InputError for an `out` that holds something, or was begun with other options.
+    """
+    folder = Path(out)
+    asked = {
+        "run": str(Path(run).absolute()),
+        "source": str(Path(images).absolute()) if Path(images).exists() else str(images),
+        "through": list(through),
+        "seed": seed,
+        "label": label,
+        **{name: value for name, value in settings.items() if name != "batch_size"},
+    }
+    if not resume:
+        check_free(folder)
+    ready = inverter(run, calibration=calibration, device=device, progress=progress)
+    a = operator(through, ready.model.data) if through else None
+    chosen = Settings.of(through=a, seed=seed, **settings)
+    spec = ready.observation(chosen.through)
+    source = _source(images, spec, progress)
+    opened = InversionFolder.open if resume else InversionFolder.create
+    written = opened(folder, {**asked, "images": len(source)})
+    job = _job(ready, source, chosen, n=n, label=label, done=written.done())
+    return FiledInversion(
+        job,
+        written,
+        observations=source.batch,
+        names=lambda i: str(source.names[i]),
+        classes=ready.model.classes,
+    )
+
+
+def operator(texts: Sequence[str], data: DataSpec) -> ImageOperator:
+    """Operators in words: "mask=FILE", "downsample=4", "blur=1.5", "grey", "noise=0.1", in turn.
+
+    A mask's white pixels were seen; it is brought to the size of the images that it masks.
+
+    Raises InputError for a word that is none of these, or a value that it cannot take.
+    """
+    parts: list[ImageOperator] = []
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in OPERATORS:
+            raise InputError(f"--through {text}: no '{name}'; {nearest_name(name, OPERATORS)}")
+        try:
+            parts.append(OPERATORS[name](value, _after(parts, data)))
+        except InputError as error:
+            raise InputError(f"--through {text}: {error}") from None
+        except ValueError:
+            raise InputError(
+                f"--through {text}: '{value}' is no number; give one, as in {name}=2"
+            ) from None
+    return parts[0] if len(parts) == 1 else Compose(*parts)
+
+
+def _mask(file: str, spec: DataSpec) -> Mask:
+    if not file:
+        raise InputError("give the file of the mask, as in mask=seen.png")
+    shape = ImageSpec(1, spec.height, spec.width)
+    return Mask((api.images(file, shape)[0, 0] + 1) / 2)
+
+
+OPERATORS: dict[str, Callable[[str, DataSpec], ImageOperator]] = {
+    "mask": _mask,
+    "downsample": lambda value, spec: Downsample(int(value)),
+    "blur": lambda value, spec: Blur(float(value)),
+    "grey": lambda value, spec: Grey(),
+    "noise": lambda value, spec: Noise(float(value)),
+}
+
+
+def _after(parts: Sequence[ImageOperator], data: DataSpec) -> DataSpec:
+    """What images look like after some operators."""
+    x = torch.zeros(1, *data.shape)
+    for part in parts:
+        x = part(x)
+    return DataSpec(data.kind, tuple(x.shape[1:]))
+
+
+class _Tensors:
+    """Images in memory, seen as a data set is."""
+
+    def __init__(self, images: Tensor, notes: tuple[str, ...] = ()):
+        self.images, self.notes = images, notes
+        self.names = [str(i) for i in range(len(images))]
+        self.labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, indices: Tensor) -> Tensor:
+        return self.images[indices]
+
+
+def _source(images: Images, spec: DataSpec, progress: Progress | None) -> Dataset | _Tensors:
+    """Anything a person calls images, as observations of this spec."""
+    if isinstance(images, str | os.PathLike):
+        size = (spec.height, spec.width)
+        return _load_data(images, size=size, channels=spec.channels, progress=progress)
+    if isinstance(images, Dataset):
+        if images.spec.shape != spec.shape:
+            raise InputError(
+                f"{images.source} holds {images.spec}, and the model takes {spec}; "
+                "give its path, and it is fitted"
+            )
+        return images
+    if isinstance(images, Tensor):
+        return _Tensors(*_fitted(images, spec))
+    return _Tensors(api.images(images, spec))  # type: ignore[arg-type]
+
+
+def _fitted(images: Tensor, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:
+    """Images (B, C, H, W) or (C, H, W) brought to a spec, and what was done to them."""
+    x = images.detach().float()
+    x = x[None] if x.ndim == 3 else x
+    if x.ndim != 4 or not len(x) or x.shape[1] not in {1, 3, spec.channels}:
+        raise InputError(
+            f"images of shape {tuple(images.shape)}; give (B, {', '.join(map(str, spec.shape))})"
+        )
+    if not x.isfinite().all():
+        raise InputError("the images hold values that are not finite (NaN or ∞); mend them first")
+    notes = []
+    if x.shape[1] != spec.channels:
+        notes.append(f"images with {x.shape[1]} channels were brought to {spec.channels}")
+        luma = x.new_tensor([0.299, 0.587, 0.114])[:, None, None]
+        x = x.expand(-1, 3, -1, -1) if spec.channels == 3 else (x * luma).sum(1, keepdim=True)
+    if x.shape[2:] != spec.shape[1:]:
+        notes.append(f"images of {x.shape[2]}×{x.shape[3]} were resized to {spec}")
+        x = F.interpolate(
+            x, spec.shape[1:], mode="bilinear", antialias=True, align_corners=False
+        ).clamp(-1, 1)
+    if x.amin() < -1.001 or x.amax() > 1.001:
+        notes.append(
+            f"values run from {x.amin():.3g} to {x.amax():.3g}; "
+            "the model's images lie between −1 and 1"
+        )
+    return x, tuple(notes)
+
+
+def _labels(
+    model: LatentModel,
+    source: Dataset | _Tensors,
+    labels: Tensor | None,
+    label: int | str | None,
+) -> Tensor | None:
+    """The classes (N,) that are known; None where the model needs none, or they must be found."""
+    if labels is not None:
+        if len(labels) != len(source):
+            raise InputError(f"{len(labels)} labels for {len(source)} images; give one for each")
+        return labels
+    if label is not None or not model.conditional:
+        return model.labels_for(len(source), label)
+    if isinstance(source, Dataset) and set(source.classes) <= set(model.classes) and source.classes:
+        return api.class_labels(model, source)
+    return None
+
+
+__all__ = ["Images", "invert", "inverter", "inverting", "inverting_files", "operator"]

@@ -1,0 +1,143 @@
+"""Inversion that leaves a folder behind: the stream of `inversion`, all of it written down."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from preimage.core import LatentModel, Step
+from preimage.inversion import Inversion, Inverting
+from preimage.inversion.result import recorded_iterations
+from preimage.inversion.search import Status
+from preimage.pictures import curves, pairs, png
+from preimage.runs.files import write_bytes
+from preimage.runs.inversions import InversionFolder
+
+SHOWN = 12  # images on the sheet
+TRACED = 8  # curves on the plot
+WRAPPED = 16  # letters in a line below an image
+KEPT = ("z", "start", "error", "objective", "status", "iterations", "evaluations", "trace")
+
+SOLVED = (None, False, True)  # as a file of tensors numbers them
+
+Observe = Callable[[Tensor], Tensor]  # indices (M,) → observations (M, …)
+
+
+class FiledInversion:
+    """`for step in job:` inverts and writes; `stop()` ends it; `finish()` writes the whole."""
+
+    def __init__(
+        self,
+        job: Inverting,
+        folder: InversionFolder,
+        *,
+        observations: Observe,
+        names: Callable[[int], str],
+        classes: tuple[str, ...] = (),
+    ):
+        self.job, self.folder = job, folder
+        self.observations, self.names, self.classes = observations, names, classes
+        job.sink = self._add
+
+    @property
+    def stopped(self) -> bool:
+        return self.job.stopped
+
+    def stop(self) -> None:
+        """Keep the images that are done, and end."""
+        self.job.stop()
+
+    def __iter__(self) -> Iterator[Step]:
+        yield from self.job
+
+    def _add(self, index: Tensor, found: Inversion) -> None:
+        part = {name: getattr(found, name) for name in KEPT}
+        if found.labels is not None:
+            part["labels"] = found.labels
+        if found.verdicts is not None:
+            part["p_value"] = torch.tensor([v.p_value for v in found.verdicts], dtype=torch.float64)
+            solved = [SOLVED.index(v.solved) for v in found.verdicts]
+            part["solved"] = torch.tensor(solved, dtype=torch.int64)
+        self.folder.add({"index": index, **part})
+
+    def finish(self) -> dict[str, Any]:
+        """Latents, JSON, the sheet and the course of the search; what the JSON holds."""
+        answers = self.folder.answers()
+        if not answers:
+            return {"images": [], "sheet": None, "out": str(self.folder.path)}
+        names = [self.names(i) for i in answers["index"].tolist()]
+        rows = [self._row(name, answers, i) for i, name in enumerate(names)]
+        self.folder.finish(names, rows)
+        self._draw(answers, rows)
+        return {
+            **self.folder.settings,
+            "out": str(self.folder.path),
+            "sheet": str(self.folder.path / "sheet.png"),
+            "latents": str(self.folder.path / "latents.npz"),
+            "images": rows,
+        }
+
+    def _row(self, name: str, answers: Mapping[str, Tensor], i: int) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "name": name,
+            "index": int(answers["index"][i]),
+            "error": _plain(answers["error"][i]),
+            "objective": _plain(answers["objective"][i]),
+            "reason": Status(int(answers["status"][i])).sentence,
+            "iterations": int(answers["iterations"][i]),
+            "evaluations": int(answers["evaluations"][i]),
+        }
+        if "labels" in answers:
+            row["class"] = self.classes[int(answers["labels"][i])]
+        if "p_value" in answers and self.job.inverter.calibration is not None:
+            row["p_value"] = float(answers["p_value"][i])
+            row["verdict"] = self.job.inverter.calibration.words(row["p_value"])
+            row["solved"] = SOLVED[int(answers["solved"][i])]
+        return row
+
+    def _draw(self, answers: Mapping[str, Tensor], rows: list[dict[str, Any]]) -> None:
+        model, through = self.job.inverter.model, self.job.settings.through
+        first = slice(0, SHOWN)
+        z, start = answers["z"][first], answers["start"][first]
+        labels = answers["labels"][first] if "labels" in answers else None
+        index = answers["index"][first]
+        y, found = self.observations(index), decoded(model, z, labels)
+        seen = found if through is None else through.select(index)(found)
+        sheet = {"target": y} if y.ndim == 4 else {}
+        sheet |= {"start": decoded(model, start, labels), "result": found}
+        if y.shape == seen.shape and y.ndim == 4:
+            sheet["residual"] = residual_image(seen - y)
+        under = [
+            "\n".join([f"{row['error']:.1e}", *textwrap.wrap(row.get("verdict", ""), WRAPPED)])
+            for row in rows[:SHOWN]
+        ]
+        write_bytes(self.folder.path / "sheet.png", png(pairs(sheet, under=under, padding=4)))
+        at = recorded_iterations(answers["trace"].shape[1])
+        traces = answers["trace"][:TRACED].clamp_min(1e-16)
+        series = {
+            row["name"]: (at, trace.tolist())
+            for row, trace in zip(rows[:TRACED], traces, strict=False)
+        }
+        plot = curves(series, xlabel="iteration", ylabel="objective", log=True)
+        write_bytes(self.folder.path / "trace.png", plot.png())
+
+
+@torch.no_grad()
+def decoded(model: LatentModel, z: Tensor, labels: Tensor | None) -> Tensor:
+    """Images of a few latents, on the CPU."""
+    labels = None if labels is None else labels.to(model.device)
+    return model.decode(z.to(model.device), labels).float().cpu()
+
+
+def residual_image(residual: Tensor) -> Tensor:
+    """What is missing, mid grey where nothing is; black and white are half the range off."""
+    return residual.clamp(-1, 1)
+
+
+def _plain(value: Tensor) -> float | None:
+    """A number that JSON can hold."""
+    return float(value) if value.isfinite() else None

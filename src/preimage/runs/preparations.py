@@ -1,0 +1,76 @@
+"""What inversion prepares once for a run's generator, kept in RUN/inversion.
+
+The file names the weights it was made for; made for others, it is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from preimage.core import InputError
+from preimage.inversion import Inverter
+from preimage.inversion.cascade import Cascade
+from preimage.inversion.fingerprint import fingerprint
+from preimage.inversion.verdict import Calibration
+from preimage.runs.files import readable_errors, write_bytes
+from preimage.runs.run import Run
+
+FORMAT = 1
+FILE = "inversion/prepared.safetensors"
+
+
+def save_preparations(run: Run, inverter: Inverter) -> None:
+    """Keep the cascades and the calibration; a folder that cannot be written is left alone."""
+    tensors: dict[str, Tensor] = {}
+    cascades = {key: cascade for key, cascade in inverter.cascades.items() if cascade is not None}
+    for i, cascade in enumerate(cascades.values()):
+        tensors |= {f"cascade.{i}.{name}": t for name, t in cascade.to_tensors().items()}
+    if inverter.calibration is not None:
+        kept = inverter.calibration.to_tensors()
+        tensors |= {f"calibration.{name}": t for name, t in kept.items()}
+    metadata = {
+        "format": str(FORMAT),
+        "weights": fingerprint(inverter.model),
+        "operators": json.dumps(list(cascades)),
+    }
+    content = save({n: t.cpu().contiguous() for n, t in tensors.items()}, metadata=metadata)
+    path = run.path / FILE
+    with contextlib.suppress(InputError):  # a run may be read from where nothing can be written
+        with readable_errors(path):
+            path.parent.mkdir(exist_ok=True)
+        write_bytes(path, content)
+
+
+def load_preparations(run: Run, inverter: Inverter) -> bool:
+    """Give an inverter what was kept for its weights; whether there was any that fits."""
+    path = run.path / FILE
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != str(FORMAT):
+                return False
+            if metadata.get("weights") != fingerprint(inverter.model):
+                return False
+            device = inverter.model.device
+            tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
+        operators = json.loads(metadata["operators"])
+        for i, key in enumerate(operators):
+            inverter.cascades[key] = Cascade.from_tensors(_below(tensors, f"cascade.{i}."))
+        kept = _below(tensors, "calibration.")
+        inverter.calibration = Calibration.from_tensors(kept) if kept else None
+    except (SafetensorError, OSError, KeyError, ValueError):  # broken: it is made anew
+        inverter.cascades.clear()
+        inverter.calibration = None
+        return False
+    return True
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
