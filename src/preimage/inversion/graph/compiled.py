@@ -12,6 +12,7 @@ from torch.func import jvp, vmap
 
 from preimage.core import LatentModel
 from preimage.inversion.graph.differences import Near
+from preimage.inversion.graph.edit import images_at_once
 from preimage.inversion.graph.fold import fold
 from preimage.inversion.graph.link import LINKS, Link, split_link
 from preimage.inversion.graph.tangents import Tangents
@@ -51,11 +52,16 @@ class Compiled:
         dtype: torch.bfloat16 is quicker and errs in the third figure; it is taken for float32
         where `bf16` is false.
         """
+        if self._graph is None:
+            return self.model.decode(z, labels)
         rough = dtype == torch.bfloat16 and self._graph_bf16 is not None
-        run = self._graph_bf16 if rough else self._graph or self.model.decode
+        run = self._graph_bf16 if rough else self._graph
         assert run is not None
-        z = z.to(torch.bfloat16 if rough else torch.float32)
-        u: Tensor = run(z) if labels is None else run(z, labels)
+        n = images_at_once(self._graph, 8)
+        inputs = [z.to(torch.bfloat16 if rough else torch.float32)]
+        inputs += [] if labels is None else [labels]
+        parts = [run(*rows) for rows in zip(*(x.split(n) for x in inputs), strict=True)]
+        u = parts[0] if len(parts) == 1 else torch.cat(parts)
         return u.float().contiguous()
 
     def tangents(

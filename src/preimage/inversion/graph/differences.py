@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from preimage.inversion.graph.edit import arguments, evaluate
+from preimage.inversion.graph.edit import arguments, evaluate, images_at_once
 from preimage.inversion.graph.push import Plan, Push
 
 
@@ -46,6 +46,10 @@ class Near:
     @torch.no_grad()
     def __call__(self, z: Tensor) -> Tensor:
         """u(z) − u(z₀) of latents (B, *shape), a row each: (B, …) float32."""
+        n = images_at_once(self.plan.graph, 8)
+        if len(z) > n:
+            parts = [slice(first, first + n) for first in range(0, len(z), n)]
+            return torch.cat([self.select(part)(z[part]) for part in parts])
         run = Push(self.plan, len(z), 1)
         run.values = dict(self.values)
         for node in self.plan.graph.graph.nodes:
@@ -60,8 +64,8 @@ class Near:
         change = run.changes.get(self._output)
         return torch.zeros_like(self.u) if change is None else change.float()
 
-    def select(self, rows: Tensor) -> Near:
-        """The same for some of the images: indices (M,)."""
+    def select(self, rows: Tensor | slice) -> Near:
+        """The same for some of the images: indices (M,), or a range, which copies nothing."""
         chosen: dict[fx.Node, Any] = {}
         for node, x in self.values.items():
             if isinstance(x, int):
@@ -78,13 +82,13 @@ class Near:
         return arguments(next(iter(reversed(self.plan.graph.graph.nodes))))[0]
 
 
-def _rows(x: Any, k: Any, rows: Tensor, B: int) -> Any:
+def _rows(x: Any, k: Any, rows: Tensor | slice, B: int) -> Any:
     """The part of a value that belongs to some images: its axis k has as many rows for each."""
     if isinstance(x, tuple | list):
         return [_rows(y, j, rows, B) for y, j in zip(x, k, strict=True)]
     if k is None or not isinstance(x, Tensor):
         return x
-    return x.unflatten(k, (B, -1)).index_select(k, rows).flatten(k, k + 1)
+    return x.unflatten(k, (B, -1))[(slice(None),) * k + (rows,)].flatten(k, k + 1)
 
 
 def _advance(run: Push, node: fx.Node) -> None:
@@ -105,7 +109,7 @@ def _advance(run: Push, node: fx.Node) -> None:
         parts = [(a - b).to(run.plan.dtype) for a, b in zip(result, before, strict=True)]
         run.put(node, parts, run.B)
     elif result.is_floating_point():
-        run.put(node, (result - before).to(run.plan.dtype), run.B)
+        run.put(node, result.sub_(before).to(run.plan.dtype), run.B)
     else:
         run.values[node] = result
         run.put(node, None, run.B)

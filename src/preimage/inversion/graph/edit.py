@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -13,6 +14,8 @@ from torch.fx.node import map_arg
 from torch.fx.passes.shape_prop import ShapeProp
 
 aten = torch.ops.aten
+
+CACHE = 1 << 24  # bytes; tensors beyond it made every pass slower, by up to a half
 
 Inputs = tuple[Tensor, ...]  # a graph's: latents, and labels if the model has classes
 
@@ -78,6 +81,16 @@ def infer_shapes(graph: fx.GraphModule, inputs: Inputs) -> None:
         found = node.meta.get("tensor_meta")
         if hasattr(found, "shape"):
             node.meta["shape"] = found.shape
+
+
+def images_at_once(graph: fx.GraphModule, bytes_a_number: int) -> int:
+    """How many images keep the largest of its tensors within the caches."""
+    widest = max(
+        math.prod(n.meta["shape"][1:])
+        for n in graph.graph.nodes
+        if n.op != "get_attr" and "shape" in n.meta
+    )
+    return max(1, CACHE // (bytes_a_number * widest))
 
 
 def users(node: fx.Node) -> list[fx.Node]:

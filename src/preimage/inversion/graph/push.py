@@ -7,7 +7,6 @@ the others act is for `tangents.py` and `differences.py` to say.
 
 from __future__ import annotations
 
-import math
 import operator
 from typing import Any
 
@@ -58,11 +57,6 @@ class Plan:
         self.batch_axis = _batch_axes(graph, examples)
         self.last_use = {n: node for node in graph.graph.nodes for n in node.all_input_nodes}
         self.constants: dict[fx.Node, Tensor] = {}  # in this dtype
-        self.widest = max(
-            math.prod(n.meta["shape"][1:])
-            for n in graph.graph.nodes
-            if n.op != "get_attr" and "shape" in n.meta
-        )
 
 
 class Push:

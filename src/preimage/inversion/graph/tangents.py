@@ -16,10 +16,16 @@ import torch
 from torch import Tensor, fx
 from torch.func import jvp, vmap
 
-from preimage.inversion.graph.edit import Inputs, arguments, aten, evaluate, is_pointwise
+from preimage.inversion.graph.edit import (
+    Inputs,
+    arguments,
+    aten,
+    evaluate,
+    images_at_once,
+    is_pointwise,
+)
 from preimage.inversion.graph.push import Plan, Push
 
-MEMORY = 1 << 25  # bytes of the tangents of one operation: more images are taken in parts
 CONSTANT = (aten.detach.default, aten.sign.default, aten.floor.default, aten.round.default)
 
 
@@ -31,7 +37,7 @@ class Tangents(Plan):
     ):
         super().__init__(graph, examples, dtype=dtype)
         self.d = self.shape.numel()
-        self.images_at_once = max(1, MEMORY // (self.d * self.widest * dtype.itemsize))
+        self.images_at_once = images_at_once(graph, self.d * dtype.itemsize)
         self.shared: dict[fx.Node, Any] = {}  # tangents that are the same for any image
 
     @torch.no_grad()
