@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     )
     from preimage.inversion import Inversion, Inverter, Inverting, Settings, Status, Verdict
     from preimage.inversion.operators import Blur, Compose, Custom, Downsample, Grey, Mask, Noise
-    from preimage.inverting import invert, inverter, inverting, inverting_files, operator
+    from preimage.inversions import invert, inverter, inverting, inverting_files, operator
 
 _API = (
     "CacheEntry",
@@ -148,7 +148,7 @@ _ROOM = {
     **dict.fromkeys(_ENCODERS, "preimage.encoders"),
     **dict.fromkeys(_INVERSION, "preimage.inversion"),
     **dict.fromkeys(_OPERATORS, "preimage.inversion.operators"),
-    **dict.fromkeys(_INVERTING, "preimage.inverting"),
+    **dict.fromkeys(_INVERTING, "preimage.inversions"),
     "compare": "preimage.comparison",
 }
 

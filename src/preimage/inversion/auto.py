@@ -121,7 +121,7 @@ def _started(
             yield search
     assert search is not None  # a solver yields at least once
     if not plain:
-        found = Search.begin(problem, search.z)
+        found = Search.begin(problem, problem.project(search.z))
         found.evaluations += search.evaluations
         yield found
 

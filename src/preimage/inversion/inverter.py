@@ -170,6 +170,7 @@ class Inverter:
         if self.model.conditional and problem.labels is None:
             problem = with_found_classes(problem, lambda tried: self._short(tried, settings))
         z = self._start(problem, settings)
+        z = None if z is None else problem.project(z)
         searches = self._searches(problem, z, settings)
         start = z if z is not None else self._first(problem)
         return Work(self, problem, settings, start, searches)
