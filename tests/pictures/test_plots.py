@@ -84,3 +84,9 @@ def test_png_is_an_image_on_white():
     plot = curves({"loss": ([1, 2], [2, 1])}, xlabel="step", ylabel="loss")
     image = Image.open(io.BytesIO(plot.png())).convert("RGBA")
     assert image.getpixel((0, 0)) == (255, 255, 255, 255)
+
+
+def test_a_logarithmic_axis_is_labelled_in_plain_powers():
+    plot = curves({"a": ([0, 1, 2], [1.0, 1e-4, 1e-8])}, xlabel="x", ylabel="y", log=True)
+    assert "10⁻⁴" in plot.svg()
+    assert "mathdefault" not in plot.svg()

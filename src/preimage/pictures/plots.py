@@ -7,6 +7,7 @@ between threads and no window is ever asked for. The same data give the same byt
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 # Ten colours that colour-blind readers tell apart, on white and on black:
@@ -115,6 +116,8 @@ def curves(
             )
         if log:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         _light_grid(axes)
         if len(series) > 1:
             axes.legend()
@@ -234,6 +237,12 @@ def _light_grid(axes: Axes, which: str = "y") -> None:
 def _finite(values: ArrayLike) -> np.ndarray:
     values = np.asarray(values, float).ravel()
     return values[np.isfinite(values)]
+
+
+def _power(value: float) -> str:
+    """A tick of a logarithmic axis: `10⁻⁴`, without matplotlib's own mathematics."""
+    exponent = round(math.log10(value))
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _plain(text: str) -> str:
