@@ -187,7 +187,7 @@ def inverting_files(
     Raises InputError for an `out` that holds something, or was begun with other options.
     """
     folder = Path(out)
-    asked = {
+    asked: dict[str, Any] = {
         "run": str(Path(run).absolute()),
         "source": str(Path(images).absolute()) if Path(images).exists() else str(images),
         "through": list(through),
@@ -202,9 +202,12 @@ def inverting_files(
     chosen = Settings.of(through=a, seed=seed, **settings)
     spec = ready.observation(chosen.through)
     source = _source(images, spec, progress)
+    asked["images"] = len(source)
+    done = InversionFolder.open(folder, asked).done() if resume else None
+    job = _job(ready, source, chosen, n=n, label=label, done=done)
+    ready.objective(chosen)  # all that can be wrong is found before anything is written
     opened = InversionFolder.open if resume else InversionFolder.create
-    written = opened(folder, {**asked, "images": len(source)})
-    job = _job(ready, source, chosen, n=n, label=label, done=written.done())
+    written = opened(folder, asked)
     return FiledInversion(
         job,
         written,

@@ -18,6 +18,7 @@ from preimage.inversion.curvature import of_values, values_seen
 from preimage.inversion.encoder import EncodedModel
 from preimage.inversion.graph import Compiled, compiled
 from preimage.inversion.losses import objective
+from preimage.inversion.objective import Objective
 from preimage.inversion.operators import Identity, as_operator
 from preimage.inversion.posterior import Posterior, laplace
 from preimage.inversion.problem import Decode, Operator, Problem
@@ -137,27 +138,28 @@ class Inverter:
             yield Step(0, 1, stage="draw samples to start from")
             self.pool = Pool.of(self.model, seed=self.seed, decode=self._decode())
 
+    def objective(self, settings: Settings) -> Objective:
+        """What these settings minimise. Raises InputError where the model cannot have it."""
+        return objective(
+            self.model,
+            settings.loss,
+            prior=settings.prior,
+            project=settings.project,
+            feature_net=settings.feature_net,
+            noise=through_noise(settings.through or Identity()) or None,
+        )
+
     def problem(
         self, y: Tensor, labels: Tensor | None = None, settings: Settings | None = None
     ) -> Problem:
         """The problem of observations y (B, …), of the classes (B,) if they are known."""
         settings = settings or Settings()
         device = self.model.device
-        through = settings.through or Identity()
-        noise = through_noise(through) or None
-        goal = objective(
-            self.model,
-            settings.loss,
-            prior=settings.prior,
-            project=settings.project,
-            feature_net=settings.feature_net,
-            noise=noise,
-        )
         return Problem.of(
             self.model,
             y.to(device),
-            goal,
-            through,
+            self.objective(settings),
+            settings.through or Identity(),
             labels=None if labels is None else labels.to(device),
             seed=settings.seed,
             decode=self._decode(),

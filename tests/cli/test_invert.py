@@ -1,0 +1,156 @@
+"""`preimage invert`: what it leaves behind, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import preimage as pi
+
+
+@pytest.fixture
+def photos(vae: Path, here: Path) -> Path:
+    """Five images of the model's own, as files."""
+    return pi.save_images(pi.load(vae).sample(5, seed=3), here / "photos")
+
+
+def test_it_finds_what_python_finds_and_writes_it_down(preimage, vae, photos, here: Path) -> None:
+    done = preimage("invert", vae, photos, "--out", "found", "--calibration", 0, "--json")
+    assert done.status == 0, done.err
+    model = pi.load(vae)
+    found = pi.invert(model, photos)
+    with np.load(here / "found/latents.npz") as arrays:
+        assert np.allclose(arrays["latents"], found.z.numpy(), atol=1e-4)
+    assert torch.allclose(
+        load_file(here / "found/latents.safetensors")["latents"], found.z, atol=1e-4
+    )
+    rows = json.loads((here / "found/inversion.json").read_text())["images"]
+    assert [row["name"] for row in rows] == [f"{i:05d}.png" for i in range(5)]
+    assert [row["error"] for row in rows] == pytest.approx(found.error.tolist(), rel=1e-2, abs=1e-9)
+    assert done.json["images"] == rows
+    for picture in ("sheet.png", "trace.png"):
+        assert Image.open(here / "found" / picture).width > 100
+
+
+def test_a_verdict_is_calibrated_once_and_kept_with_the_run(preimage, vae, photos, here) -> None:
+    run = here / "run"
+    shutil.copytree(vae, run)
+    first = preimage(
+        "invert", run, photos, "--out", "a", "--calibration", 40, "--steps", 5, "--json"
+    )
+    assert all("verdict" in row and 0 < row["p_value"] <= 1 for row in first.json["images"])
+    kept = run / "inversion/prepared.safetensors"
+    written = kept.stat().st_mtime_ns
+    second = preimage("invert", run, photos, "--out", "b", "--steps", 5, "--json")
+    assert kept.stat().st_mtime_ns == written
+    assert [r["p_value"] for r in second.json["images"]] == [
+        r["p_value"] for r in first.json["images"]
+    ]
+    kept.write_bytes(b"broken")  # as after a crash of something else: it is made anew
+    assert (
+        preimage("invert", run, photos, "--out", "c", "--steps", 5, "--calibration", 40).status == 0
+    )
+
+
+def test_a_stopped_inversion_goes_on_where_it_was(preimage, vae, photos, here: Path) -> None:
+    options = ["--calibration", 0, "--batch-size", 2]
+    whole = preimage("invert", vae, photos, "--out", "whole", *options, "--json")
+    preimage("invert", vae, photos, "--out", "part", *options)
+    parts = sorted((here / "part/parts").iterdir())
+    parts[1].unlink()  # as if it had been killed after the first batch
+    parts[2].unlink()
+    again = preimage("invert", vae, photos, "--out", "part", "--resume", *options, "--json")
+    assert again.status == 0, again.err
+    assert [row["name"] for row in again.json["images"]] == [
+        row["name"] for row in whole.json["images"]
+    ]
+    a, b = (load_file(here / name / "latents.safetensors")["latents"] for name in ("whole", "part"))
+    assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_ctrl_c_keeps_what_is_done(preimage, vae, photos, here: Path, monkeypatch) -> None:
+    from preimage.inversion import Inverting
+
+    iterate = Inverting.__iter__
+
+    def interrupted(self):
+        for step in iterate(self):
+            yield step
+            if step.stage == "invert" and step.step >= 2:
+                self.stop()
+
+    monkeypatch.setattr(Inverting, "__iter__", interrupted)
+    options = ["--out", "found", "--calibration", 0, "--batch-size", 2]
+    stopped = preimage("invert", vae, photos, *options)
+    assert "--resume" in stopped.out
+    some = json.loads((here / "found/inversion.json").read_text())["images"]
+    assert 0 < len(some) < 5
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    done = preimage("invert", vae, photos, *options, "--resume", "--json")
+    assert len(done.json["images"]) == 5
+
+
+def test_what_a_mask_hides_is_filled_from_the_model(preimage, vae, photos, here: Path) -> None:
+    mask = np.full((8, 8), 255, np.uint8)
+    mask[:, :3] = 0
+    Image.fromarray(mask).save(here / "mask.png")
+    done = preimage("invert", vae, photos, "--through", "mask=mask.png", "--out", "found", "--json")
+    assert done.status == 0, done.err
+    found = load_file(here / "found/latents.safetensors")
+    assert (found["error"] < 1e-3).all()
+
+
+def test_a_learned_encoder_is_where_the_search_begins(preimage, gan, here: Path) -> None:
+    run = here / "run"
+    shutil.copytree(gan, run)
+    photos = pi.save_images(pi.load(run).sample(3, seed=5), here / "photos")
+    assert preimage("encoder", run, "--steps", 10).status == 0
+    done = preimage(
+        "invert", run, photos, "--method", "encoder", "--out", "found", "--calibration", 0, "--json"
+    )
+    assert done.status == 0, done.err
+    assert {row["iterations"] for row in done.json["images"]} == {0}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "lm"], "no method 'lm'"),
+        (["--loss", "l3"], "no loss 'l3'"),
+        (["--loss", "l2=much"], "no number"),
+        (["--through", "smear=2"], "no 'smear'"),
+        (["--through", "blur=wide"], "'wide' is no number"),
+        (["--through", "mask=none.png"], "none.png"),
+        (["--label", "3"], "without classes"),
+        (["--resume"], "no inversion to resume"),
+        (["--start", "encodr"], "did you mean 'encoder'"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line_and_nothing_is_written(
+    preimage, vae: Path, photos: Path, here: Path, options: list[str], message: str
+) -> None:
+    done = preimage("invert", vae, photos, "--out", "found", "--calibration", 0, *options)
+    assert done.status == 2
+    assert message in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert not (here / "found").exists()
+
+
+def test_a_folder_of_other_options_is_not_gone_on_with(preimage, vae, photos, here) -> None:
+    preimage("invert", vae, photos, "--out", "found", "--calibration", 0)
+    taken = preimage("invert", vae, photos, "--out", "found", "--calibration", 0)
+    assert taken.status == 2
+    assert "exists already" in taken.err
+    other = preimage(
+        "invert", vae, photos, "--out", "found", "--calibration", 0, "--resume", "--loss", "l1"
+    )
+    assert other.status == 2
+    assert "loss" in other.err
