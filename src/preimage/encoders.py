@@ -53,6 +53,7 @@ def encoder_training(
     out: PathLike | None = None,
     net: str | Net = "conv",
     refinements: int = 5,
+    slope: bool = True,
     steps: int | None = None,
     minutes: float | None = None,
     generated: bool = False,
@@ -72,6 +73,8 @@ def encoder_training(
         memory, and `job.average` is what comes of it.
     net: a key of `NETS`, or any backbone's config.
     refinements: passes over an image, each of which sees what came of the one before.
+    slope: whether the later passes are told Jᵀ(x − G(z)), the slope of the squared error: each is
+        then more than twice as dear, and worth more than two.
     steps, minutes: the length of training.
     generated: train on generated images alone.
     replace: delete the encoder that is there.
@@ -92,7 +95,7 @@ def encoder_training(
         options = {"shift": 0, **options}  # a sample that has been moved is none
     elif run is not None and any(stage.flip for stage in run.plan.stages):
         options = {"flip": True, **options}
-    plan = _plan(model, net, refinements, steps, options)
+    plan = _plan(model, net, steps, options, refinements=refinements, slope=slope)
     settings = {"seed": seed, "device": device, "precision": precision, "validations": validations}
     if minutes is not None:
         trial = _encoders.encoder_trainer(model, images, plan, **settings).model
@@ -175,15 +178,15 @@ def tune(
 def _plan(
     model: LatentModel,
     net: str | Net,
-    refinements: int,
     steps: int | None,
     options: dict[str, Any],
+    **passes: Any,
 ) -> Plan:
     if isinstance(net, str):
         if net not in NETS:
             raise InputError(f"no net '{net}' for an encoder; {nearest_name(net, NETS)}")
         net = NETS[net]
-    config = EncoderConfig(model.data, net, model.space.shape, model.classes, refinements)
+    config = EncoderConfig(model.data, net, model.space.shape, model.classes, **passes)
     stage, used = changed(Encoding(), **options)
     if unused := options.keys() - used:
         known = {field.name for field in dataclasses.fields(stage)}

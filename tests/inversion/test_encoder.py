@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 import preimage as pi
-from preimage.core import ImageSpec, InputError, LatentSpace
+from preimage.core import ImageSpec, InputError, LatentSpace, Unsupported
 from preimage.inversion.encoder import EncodedModel, Encoder, EncoderConfig
 from preimage.inversion.encoder_training import Encoding, noisy, shifted, stand_ins
 from preimage.inversion.fingerprint import fingerprint
-from preimage.inversion.ridge import centre, start_from_ridge
+from preimage.inversion.ridge import DAMPING, centre, start_from_ridge
 from preimage.nets import MLP
 from preimage.training.trainer import Trainer
 
@@ -47,12 +49,14 @@ def generator(bend: float = 0.0, classes: tuple[str, ...] = ()) -> pi.LatentMode
     return pi.wrap(module, data=DATA, space=LatentSpace((D,)), classes=classes)
 
 
-def encoded(model: pi.LatentModel, refinements: int = 3) -> EncodedModel:
-    config = EncoderConfig(model.data, MLP((32,)), model.space.shape, model.classes, refinements)
+def encoded(model: pi.LatentModel, refinements: int = 3, slope: bool = True) -> EncodedModel:
+    config = EncoderConfig(
+        model.data, MLP((32,)), model.space.shape, model.classes, refinements, slope
+    )
     return EncodedModel(model, Encoder(config)).eval()
 
 
-def started(model: pi.LatentModel, **options: int) -> EncodedModel:
+def started(model: pi.LatentModel, **options: Any) -> EncodedModel:
     found = encoded(model, **options)
     centre(found, seed=0)
     judged = model.sample(64, seed=5)
@@ -60,11 +64,42 @@ def started(model: pi.LatentModel, **options: int) -> EncodedModel:
     return found
 
 
-def test_of_a_linear_generator_the_start_is_the_answer() -> None:
+@pytest.mark.parametrize("slope", [True, False])
+def test_of_a_linear_generator_the_start_is_the_answer(slope: bool) -> None:
     model = generator()
     z = model.space.sample(50, seed=3)
-    found = started(model).latents(model.decode(z), precision="fp32")
+    found = started(model, slope=slope).latents(model.decode(z), precision="fp32")
     assert (found - z).abs().max() < 1e-2
+
+
+def test_the_later_passes_are_gauss_newton_steps_with_momentum() -> None:
+    model = generator()
+    encoder = started(model, refinements=4)
+    A = model.generator.A.detach()
+    step = encoder.encoder.again.weight.detach() / encoder.encoder.slope_scale
+    s = encoder.encoder.scale
+    H = s[:, None] * (A @ A.T) * s
+    exact = [torch.linalg.inv(H + λ * H.diagonal().mean() * torch.eye(D)) for λ in DAMPING]
+    assert min((step - P).norm() / P.norm() for P in exact) < 0.15  # the probes are 2048
+
+    with torch.no_grad():  # nothing known at first: the steps alone come to the least squares
+        encoder.encoder.first.weight.zero_()
+        encoder.encoder.first.bias.zero_()
+    x = torch.rand(6, 1, 8, 8) - 0.5  # out of the generator's range
+    answer = torch.linalg.lstsq(A.T, x.flatten(1).T).solution.T
+    found = encoder.latents(x, refinements=60, precision="fp32")
+    assert (found - answer).abs().max() < 1e-3
+
+
+def test_the_slope_needs_a_generator_with_a_gradient() -> None:
+    class Rounded(Nonlinear):
+        def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+            return super().forward(z, labels).detach()
+
+    model = pi.wrap(Rounded(0.1), data=DATA, space=LatentSpace((D,)))
+    with pytest.raises(Unsupported, match="--no-slope"):
+        encoded(model).latents(torch.zeros(1, 1, 8, 8))
+    assert encoded(model, slope=False).latents(torch.zeros(1, 1, 8, 8)).shape == (1, D)
 
 
 def test_the_first_pass_decodes_nothing() -> None:
@@ -95,6 +130,7 @@ def trainer(model: pi.LatentModel, *, steps: int) -> Trainer:
     return Trainer(encoded(model, refinements=2), data, (stage,), device="cpu", validations=1)
 
 
+@pytest.mark.slow
 def test_training_beats_the_start_and_leaves_the_generator_alone() -> None:
     model = generator(2.0)
     before = fingerprint(model)
@@ -105,6 +141,7 @@ def test_training_beats_the_start_and_leaves_the_generator_alone() -> None:
     assert not any("generator" in name for name in job.average.state_dict())
 
 
+@pytest.mark.slow
 def test_the_class_is_found_where_it_is_not_given() -> None:
     model = generator(0.2, ("dark", "middling", "bright"))
     job = trainer(model, steps=100)

@@ -32,6 +32,12 @@ def encoder(
         int,
         typer.Option(min=1, help="Passes over an image, each seeing what came of the last one."),
     ] = 5,
+    slope: Annotated[
+        bool,
+        typer.Option(
+            "--slope/--no-slope", help="Tell the later passes the slope of the squared error."
+        ),
+    ] = True,
     steps: Annotated[int | None, typer.Option(help="Length of training.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Length in minutes, about.")] = None,
     set: Annotated[
@@ -71,6 +77,7 @@ def encoder(
                 generated=generated,
                 net=net,
                 refinements=refinements,
+                slope=slope,
                 steps=steps,
                 minutes=minutes,
                 replace=replace,

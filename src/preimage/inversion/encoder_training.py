@@ -79,13 +79,14 @@ class EncoderMethod:
     def players(self) -> dict[str, Player]:
         encoder = self.model.encoder
         slow = [*encoder.first.parameters(), *encoder.again.parameters()]
+        slow += [] if encoder.momentum is None else [encoder.momentum]
         held = {id(p) for p in slow}
         quick = [p for p in encoder.parameters() if id(p) not in held]
         groups = [(quick, 1.0), (slow, self.config.start_rate)]
         return {"encoder": Player(groups, self.config.clip)}
 
     def begin(self) -> tuple[str, ...]:
-        """Start the linear part at the ridge regression of generated pairs."""
+        """Start the linear part where closed forms can bring it."""
         judged = next(heldout_batches(self.context, JUDGED))
         labels = judged.labels if self.model.conditional else None
         centre(self.model, seed=self.context.seed)
@@ -112,16 +113,18 @@ class EncoderMethod:
     def updates(self, batch: Batch, *, step: int) -> Iterator[Update]:
         self.measure_scales()
         pair, count = self.pair(batch), self.model.encoder.config.refinements
-        z, x̂ = self.model.encoder.start(len(pair.x), pair.labels)
+        guess = self.model.encoder.start(len(pair.x), pair.labels)
         for k in range(count):
             with self.context.autocast():
-                z = self.model.encoder(pair.seen, x̂, z.detach(), pair.labels, first=k == 0)
+                z = self.model.encoder(pair.seen, guess, pair.labels)
                 x̂ = self.model.decode(z, pair.labels).float()
                 loss, metrics = self.loss(pair, z, x̂, last=k == count - 1)
                 if k == 0 and pair.labels is not None:
                     loss = loss + F.cross_entropy(self.logits(pair), pair.labels)
             yield Update("encoder", loss, {**metrics, "loss": loss.detach()})
-            x̂ = x̂.detach()
+            if k < count - 1:
+                with self.context.autocast():
+                    guess = self.model.after(guess, z, pair.seen, pair.labels)
 
     def pair(self, batch: Batch) -> Pair:
         """Real images, and as many generated ones."""

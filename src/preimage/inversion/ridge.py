@@ -1,26 +1,27 @@
-"""Where a learned encoder begins: the ridge regression of latents on images, in closed form."""
+"""Where a learned encoder begins, in closed form.
+
+The first pass is the ridge regression of latents on generated images. The later passes are the
+regression of what is still to find on what is still to see or, where they are told the slope, the
+average Gauss–Newton step (E[JᵀJ] + λ I)⁻¹ Jᵀ(x − G(z)).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor, nn
 
 from preimage.core import LatentModel, seeds
-from preimage.inversion.encoder import EncodedModel
+from preimage.inversion.encoder import EncodedModel, Guess
 
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # to choose from, in mean variances of a pixel
+DAMPING = (0.03, 0.1, 0.3, 1.0)  # λ of the Gauss–Newton step, in means of its diagonal
+MOMENTUM = (0.3, 0.6, 0.8)
+PROBES = 2048  # of JᵀJ
 BATCH = 256
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Generated images, as the regression sees them, and the latents they were made from."""
-
-    z: Tensor  # (N, *latent)
-    labels: Tensor | None  # (N,)
-    seen: Tensor  # (N, D): the image less the central one, reduced
 
 
 @torch.no_grad()
@@ -34,19 +35,46 @@ def start_from_ridge(
     what is best on generated images leaves too much noise on real ones.
     """
     encoder = model.encoder
-    made = _pairs(model, pairs, seed=seed)
-    u = (made.z.flatten(1) - encoder.centre) / encoder.scale
-    for k, layer in enumerate((encoder.first, encoder.again), start=1):
-        e, to_find = made.seen, u
-        if k == 2:
-            e, to_find = e - _decoded(model, made), u - encoder.first(e).float()
-        maps = _ridge_maps(e, to_find)
+    starts = _Starts(model, judged, labels)
+    starts.take_best(encoder.first, _ridge_maps(*_regression(model, pairs, first=True, seed=seed)))
+    if encoder.config.slope:
+        starts.take_best(encoder.again, _gauss_newton_maps(model, seed=seed), momenta=MOMENTUM)
+    else:
+        maps = _ridge_maps(*_regression(model, pairs, first=False, seed=seed))
+        starts.take_best(encoder.again, maps)
+
+
+Map = tuple[Tensor, Tensor]  # weight (d, D) and bias (d,)
+
+
+@dataclass(frozen=True)
+class _Starts:
+    """Chooses among linear maps by the squared error of images (M, C, H, W)."""
+
+    model: EncodedModel
+    judged: Tensor
+    labels: Tensor | None
+
+    def take_best(
+        self, layer: nn.Linear, maps: list[Map], *, momenta: tuple[float, ...] = (0.0,)
+    ) -> None:
+        choices = list(product(maps, momenta))
         errors = []
-        for weights in maps:
-            _set(layer, weights)
-            *_, z = model.passes(judged, labels, refinements=k)
-            errors.append((model.decode(z, labels) - judged).square().mean())
-        _set(layer, maps[int(torch.stack(errors).argmin())])
+        for choice in choices:
+            self._set(layer, *choice)
+            errors.append(self._error(refinements=1 if layer is self.model.encoder.first else None))
+        self._set(layer, *choices[int(torch.stack(errors).argmin())])
+
+    def _set(self, layer: nn.Linear, weights: Map, momentum: float) -> None:
+        layer.weight.copy_(weights[0])
+        layer.bias.copy_(weights[1])
+        if self.model.encoder.momentum is not None:
+            self.model.encoder.momentum.fill_(momentum)
+
+    def _error(self, *, refinements: int | None) -> Tensor:
+        *_, z = self.model.passes(self.judged, self.labels, refinements=refinements)
+        error = (self.model.decode(z, self.labels) - self.judged).square().mean()
+        return error.nan_to_num(torch.inf)
 
 
 @torch.no_grad()
@@ -57,9 +85,8 @@ def centre(model: EncodedModel, *, seed: int, count: int = 4096) -> None:
     encoder.centre.copy_(space.mean().flatten())
     encoder.scale.copy_(z.std(0).clamp_min(1e-6))
     n = max(len(model.classes), 1)
-    middle, _ = encoder.start(n, None)
     labels = torch.arange(n, device=z.device) if model.classes else None
-    encoder.central.copy_(model.decode(middle, labels))
+    encoder.central.copy_(model.decode(encoder.start(n, None).z, labels))
 
 
 def drawn_labels(model: LatentModel, n: int) -> Tensor | None:
@@ -69,44 +96,64 @@ def drawn_labels(model: LatentModel, n: int) -> Tensor | None:
     return torch.randint(len(model.classes), (n,)).to(model.device)
 
 
-def _pairs(model: EncodedModel, n: int, *, seed: int) -> Pairs:
-    z = model.space.draw(n, seeds.generator(seed, "pairs")).to(model.device)
-    labels = None
-    if model.classes:
-        labels = torch.arange(n, device=model.device) % len(model.classes)
-    return Pairs(z, labels, _decoded(model, Pairs(z, labels, z), z))
+def _guesses(
+    model: EncodedModel, n: int, *, first: bool, seed: int
+) -> Iterator[tuple[Tensor, Tensor, Guess]]:
+    """n generated latents and images, and what is known of them before a pass, in batches."""
+    for begin in range(0, n, BATCH):
+        size = min(BATCH, n - begin)
+        z = model.space.draw(size, seeds.generator(seed, "pairs", begin)).to(model.device)
+        labels = None
+        if model.classes:
+            labels = torch.arange(size, device=z.device) % len(model.classes)
+        x = model.decode(z, labels).float()
+        guess = model.encoder.start(size, labels)
+        if not first:
+            guess = model.after(guess, model.encoder(x, guess, labels), x, labels)
+        yield z, x, guess
 
 
-def _decoded(model: EncodedModel, pairs: Pairs, z: Tensor | None = None) -> Tensor:
-    """G(z) less the central image, reduced: (N, D); unset, z is what the first pass finds."""
+def _gauss_newton_maps(model: EncodedModel, *, seed: int) -> list[Map]:
+    """(E[JᵀJ] + λ I)⁻¹ for each damping, J of latents as the first pass finds them.
+
+    E[JᵀJ] = E[(Jᵀv)(Jᵀv)ᵀ] for v ~ N(0, I): one step backward for each probe v.
+    """
     encoder, rows = model.encoder, []
-    for first in range(0, len(pairs.z), BATCH):
-        part = slice(first, first + BATCH)
-        labels = None if pairs.labels is None else pairs.labels[part]
-        middle, x̂ = encoder.start(len(pairs.z[part]), labels)
-        if z is None:
-            Δ = encoder.first(pairs.seen[part]).float() * encoder.scale
-            latents = middle + Δ.reshape(middle.shape)
-        else:
-            latents = z[part]
-        rows.append(encoder.reduced(model.decode(latents, labels).float() - x̂))
-    return torch.cat(rows)
+    generator = seeds.generator(seed, "probes")
+    for z, x, guess in _guesses(model, PROBES, first=False, seed=seed):
+        v = torch.randn(x.shape, generator=generator).to(x.device)
+        labels = None
+        if model.classes:
+            labels = torch.arange(len(z), device=z.device) % len(model.classes)
+        with torch.enable_grad():
+            at = guess.z.detach().requires_grad_()
+            (row,) = torch.autograd.grad(model.decode(at, labels).float(), at, v)
+        rows.append(row.flatten(1) * encoder.scale)
+    g = torch.cat(rows)
+    encoder.slope_scale.copy_(g.square().mean().sqrt().clamp_min(1e-12))
+    H = (g.T @ g).double() / len(g)
+    λ = H.diagonal().mean() * torch.eye(len(H), device=H.device) + 1e-12
+    inverses = [torch.linalg.inv(H + damping * λ).float() for damping in DAMPING]
+    return [(P * encoder.slope_scale, torch.zeros(len(P), device=P.device)) for P in inverses]
 
 
-def _ridge_maps(e: Tensor, u: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The weight (d, D) and bias (d,) of the regression of u (N, d) on e (N, D), for each ridge."""
+def _regression(model: EncodedModel, n: int, *, first: bool, seed: int) -> tuple[Tensor, Tensor]:
+    """What the linear part sees (n, D), and the change of latents it should find (n, d)."""
+    inputs, outputs = [], []
+    for z, x, guess in _guesses(model, n, first=first, seed=seed):
+        inputs.append(model.encoder.reduced(x - guess.x̂))
+        outputs.append((z - guess.z).flatten(1) / model.encoder.scale)
+    return torch.cat(inputs), torch.cat(outputs)
+
+
+def _ridge_maps(e: Tensor, u: Tensor) -> list[Map]:
+    """The regression of u (N, d) on e (N, D) for each ridge."""
     ē, ū = e.mean(0), u.mean(0)
     e = e - ē
     C, R = (e.T @ e).double(), (e.T @ (u - ū)).double()  # the smallest ridges need the digits
-    mean = C.diagonal().mean() + 1e-12
+    λ = C.diagonal().mean() * torch.eye(len(C), device=C.device) + 1e-12
     maps = []
     for ridge in RIDGES:
-        L = torch.linalg.cholesky(C + ridge * mean * torch.eye(len(C), device=C.device))
-        W = torch.cholesky_solve(R, L).T.float()
+        W = torch.cholesky_solve(R, torch.linalg.cholesky(C + ridge * λ)).T.float()
         maps.append((W, ū - W @ ē))
     return maps
-
-
-def _set(layer: nn.Linear, weights: tuple[Tensor, Tensor]) -> None:
-    layer.weight.copy_(weights[0])
-    layer.bias.copy_(weights[1])
