@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 import preimage as pi
 
 SHORT = ("--steps", 4, "--refinements", 2, "--set", "batch_size=8", "--set", "pairs=128")
 
 
-def test_train_stop_and_go_on(preimage, gan: Path, here: Path) -> None:
+@pytest.mark.slow
+def test_train_and_go_on(preimage, gan: Path, here: Path) -> None:
     shutil.copytree(gan, here / "run")
     outcome = preimage("encoder", "run", *SHORT, "--net", "mlp", "--json")
     assert outcome.status == 0

@@ -60,6 +60,7 @@ def test_an_encoder_is_saved_with_its_run_and_found_again(run: Path) -> None:
     assert torch.equal(made.latents, model.encode(x).mean.detach())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generated", [False, True])
 def test_training_cut_short_ends_as_if_it_had_not_been(
     run: Path, tmp_path: Path, generated: bool
