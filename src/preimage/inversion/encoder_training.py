@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -26,7 +27,8 @@ from preimage.training.likelihood import heldout_batches, image_batch
 from preimage.training.losses import non_saturating_generator
 from preimage.training.stage import Batch, Context, Player, Stage, Update
 
-JUDGED = 256  # images by which the closed-form start is judged
+JUDGED = 128  # images by which the closed-form start is judged
+VALIDATED = 512  # held-out images by which weights are
 STAND_INS = 2048  # generated images, where there are no real ones
 
 
@@ -34,13 +36,14 @@ STAND_INS = 2048  # generated images, where there are no real ones
 class Encoding(Stage):
     """Options of training an encoder. Each loss is a share: 1 is what the centre would have."""
 
-    steps: int = 2000
+    steps: int = 1000
+    batch_size: int = 64  # real images, and as many generated ones
     learning_rate: float = 1e-3
     ema: float = 0.998
     clip: float = 1.0
-    latent: float = 0.1  # weight of ‖E(G(z)) − z‖², of generated images
+    latent: float = 0.02  # weight of ‖E(G(z)) − z‖², of generated images
     image: float = 1.0  # weight of ‖G(E(x)) − x‖², of real ones and generated ones
-    features: float = 0.05  # weight of the distance of features, of real ones, at the last pass
+    features: float = 0.02  # weight of the distance of features, of real ones, at the last pass
     adversarial: float = 0.002  # weight of −log D(G(E(x))), likewise
     noise: float = 0.02  # largest standard deviation of noise on what the encoder sees
     shift: int = 1  # real images are moved by up to so many pixels
@@ -166,7 +169,7 @@ class EncoderMethod:
         assert isinstance(model, EncodedModel)
         self.measure_scales()
         first, last, found, count = 0.0, 0.0, 0.0, 0
-        for batch in heldout_batches(self.context):
+        for batch in islice(heldout_batches(self.context, JUDGED), VALIDATED // JUDGED):
             labels = batch.labels if model.conditional else None
             with self.context.autocast():
                 passes = list(model.passes(batch.x, labels))
