@@ -22,6 +22,7 @@ from preimage.core.errors import nearest_name
 from preimage.data import Dataset
 from preimage.data import load as _load_data
 from preimage.inversion import Inversion, Inverter, Inverting, Settings, Targets
+from preimage.inversion.fingerprint import fingerprint
 from preimage.inversion.operators import (
     Blur,
     Compose,
@@ -42,43 +43,76 @@ PathLike = str | os.PathLike[str]
 Images = PathLike | Tensor | np.ndarray | Image.Image | Dataset | Sequence[PathLike | Image.Image]
 Progress = Callable[[Step], None]
 
-CALIBRATION = 500  # held-out images whose errors a verdict is held against
+CALIBRATION = 200  # held-out images whose errors a verdict is held against
 
 
-def inverter(
-    model: LatentModel | PathLike,
-    *,
-    calibration: int = CALIBRATION,
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> Inverter:
+def inverter(model: LatentModel | PathLike, *, device: str = "auto") -> Inverter:
     """A generator made ready for inversion, to be used again and again.
 
     model: a model, or the folder of a run. Of a run, a learned encoder is taken from RUN/encoder,
-        the verdict is calibrated on images that training held out, and what has been prepared is
-        kept in RUN/inversion.
-    calibration: held-out images to calibrate on; 0 for no verdicts.
+        and what was prepared before from RUN/inversion. A model has one inverter, as long as its
+        weights stay as they are.
 
     Raises InputError where the generator gives no finite image, or one that does not depend on
     the latent.
     """
     if isinstance(model, LatentModel):
-        return Inverter(model)
+        return _of_model(model)
     run = Run.open(Path(model))
     generator = api.load(run.path, device=device)
     if has_encoder(run.path):
         generator = load_encoder(run.path / FOLDER, generator)
     ready = Inverter(generator)
     load_preparations(run, ready)
-    if calibration and ready.calibration is None:
-        data = api.run_dataset(run, progress=progress)
-        held = data.heldout[:calibration]
-        labels = api.class_labels(ready.model, data)
-        for step in ready.calibrating(data.batch(held), None if labels is None else labels[held]):
-            if progress is not None:
-                progress(step)
-        save_preparations(run, ready)
     return ready
+
+
+class _Kept:
+    """An inverter that a model carries; copies of the model do not."""
+
+    def __init__(self, inverter: Inverter | None = None, weights: str = ""):
+        self.inverter, self.weights = inverter, weights
+
+    def __deepcopy__(self, memo: Any) -> _Kept:
+        return _Kept()
+
+    def __reduce__(self) -> Any:
+        return _Kept, ()
+
+
+def _of_model(model: LatentModel) -> Inverter:
+    weights, kept = fingerprint(model), getattr(model, "_inverter", None)
+    if kept is not None and kept.inverter is not None and kept.weights == weights:
+        return kept.inverter
+    ready = Inverter(model)
+    model._inverter = _Kept(ready, weights)  # type: ignore[assignment]
+    return ready
+
+
+def _calibrated(
+    ready: Inverter,
+    settings: Settings,
+    calibration: int | Tensor,
+    run: Path | None,
+    progress: Progress | None,
+) -> None:
+    """See to it that there are verdicts, if they are wanted and can be had."""
+    if settings.key in ready.calibrations:
+        return
+    if isinstance(calibration, Tensor):
+        heldout, labels = _fitted(calibration, ready.model.data)[0], None
+    elif not calibration or run is None or not ready.shares(settings):
+        return
+    else:
+        data = api.run_dataset(Run.open(run), progress=progress)
+        held = data.heldout[:calibration]
+        heldout, labels = data.batch(held), api.class_labels(ready.model, data)
+        labels = None if labels is None else labels[held]
+    for step in ready.calibrating(heldout, labels, settings):
+        if progress is not None:
+            progress(step)
+    if run is not None:
+        save_preparations(Run.open(run), ready)
 
 
 def inverting(
@@ -88,7 +122,7 @@ def inverting(
     labels: Tensor | None = None,
     label: int | str | None = None,
     n: int | None = None,
-    calibration: int = CALIBRATION,
+    calibration: int | Tensor = CALIBRATION,
     device: str = "auto",
     sink: Sink | None = None,
     progress: Progress | None = None,
@@ -103,18 +137,19 @@ def inverting(
     labels: of a conditional model, the classes (B,); or `label`, one class for all. Unset, the
         images' own where they have them, and else the class that fits best is found.
     n: at most so many images, from the first on.
+    calibration: how many images that a run held out verdicts are held against, or images
+        (N, C, H, W) of yours that the model was not trained on; 0 for no verdicts. It is made
+        once for the same settings.
     sink: called with the indices and the answers of each batch, which are then not kept.
     settings: the fields of `Settings`: through, loss, method, start, starts, steps, tolerance, …
 
     Raises InputError for images that cannot be used and for settings that do not exist.
     """
-    ready = (
-        model
-        if isinstance(model, Inverter)
-        else inverter(model, calibration=calibration, device=device, progress=progress)
-    )
+    ready = model if isinstance(model, Inverter) else inverter(model, device=device)
     chosen = Settings.of(**settings)
     source = _source(images, ready.observation(chosen.through), progress)
+    run = None if isinstance(model, Inverter | LatentModel) else Path(model)
+    _calibrated(ready, chosen, calibration, run, progress)
     return _job(ready, source, chosen, n=n, label=label, labels=labels, sink=sink)
 
 
@@ -197,7 +232,7 @@ def inverting_files(
     }
     if not resume:
         check_free(folder)
-    ready = inverter(run, calibration=calibration, device=device, progress=progress)
+    ready = inverter(run, device=device)
     a = operator(through, ready.model.data) if through else None
     chosen = Settings.of(through=a, seed=seed, **settings)
     spec = ready.observation(chosen.through)
@@ -206,6 +241,7 @@ def inverting_files(
     done = InversionFolder.open(folder, asked).done() if resume else None
     job = _job(ready, source, chosen, n=n, label=label, done=done)
     ready.objective(chosen)  # all that can be wrong is found before anything is written
+    _calibrated(ready, chosen, calibration, Path(run), progress)
     opened = InversionFolder.open if resume else InversionFolder.create
     written = opened(folder, asked)
     return FiledInversion(

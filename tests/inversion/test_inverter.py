@@ -192,7 +192,12 @@ def test_latents_that_an_image_leaves_open_are_named(ready: Inverter) -> None:
     few = ready.posterior(open_, settings).effective_dimension
     assert (few < 2.01).all()
     assert (ready.posterior(closed).effective_dimension > 3.5).all()
-    assert all(len(s) >= 1 for s in ready.solutions(closed, starts=4))
+    asked = pi.invert(ready, x, posterior=True, restarts=4)
+    assert asked.latent_std is not None
+    assert asked.latent_std.shape == asked.z.shape
+    assert asked.undetermined is not None
+    assert asked.solutions is not None
+    assert all(len(s) >= 1 for s in asked.solutions)
 
 
 def test_a_stream_hands_its_answers_over_and_keeps_none(ready: Inverter) -> None:

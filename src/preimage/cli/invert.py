@@ -55,7 +55,9 @@ def invert(
             "cma or basin-cma."
         ),
     ] = "auto",
-    start: Annotated[str, typer.Option(help="auto, encoder, nearest or mean.")] = "auto",
+    start: Annotated[
+        str, typer.Option(help="auto, encoder, nearest, nearest-features or mean.")
+    ] = "auto",
     starts: Annotated[
         int, typer.Option(min=1, help="Searches of each image; the best goes on.")
     ] = 1,
@@ -72,12 +74,19 @@ def invert(
         ),
     ] = None,
     restarts: Annotated[
-        int, typer.Option(min=0, help="Further searches to the end, to judge the first one by.")
+        int,
+        typer.Option(
+            min=0,
+            help="Further searches to the end: other solutions, and whether the first is good.",
+        ),
     ] = 0,
+    posterior: Annotated[
+        bool, typer.Option("--posterior", help="Say what each image leaves undetermined.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images searched for at once.")] = 128,
     calibration: Annotated[
         int, typer.Option(min=0, help="Held-out images a verdict is held against; 0: no verdict.")
-    ] = 500,
+    ] = 200,
     device: Device = "auto",
     seed: Seed = 0,
     as_json: Json = False,
@@ -110,6 +119,7 @@ def invert(
             tolerance=tolerance,
             label=label,
             restarts=restarts,
+            posterior=posterior,
             batch_size=batch_size,
             calibration=calibration,
             device=device,

@@ -13,7 +13,8 @@ import torch
 from preimage import api
 from preimage.core import InputError, Step
 from preimage.demo.jobs import FACES, JOBS
-from preimage.demo.sections import SECTIONS, Material, cover
+from preimage.demo.material import Material
+from preimage.demo.sections import SECTIONS, cover
 from preimage.pictures import page
 from preimage.runs.files import write_bytes
 from preimage.runs.run import Run

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy.stats import norm
-from torch import Tensor
 
 from preimage import api
-from preimage.core import LatentModel
-from preimage.data import Dataset
+from preimage.demo.inverting import inversion
 from preimage.demo.jobs import JOBS
+from preimage.demo.material import SCALE, Material
 from preimage.evaluation import Comparison, compare, table
 from preimage.pictures import Figure, Plot, Section, curves, pairs, sheet
 from preimage.runs.run import Run
@@ -22,23 +20,7 @@ GRID = 15  # codes on each side of the manifold
 QUANTILES = (0.05, 0.95)  # of the prior, from edge to edge
 FRAMES = 8  # of an interpolation
 PATHS = 4  # interpolations shown
-SCALE = {"digits": 10, "faces": 2}  # of pixels, on the sheets
 PAIRS = 8  # images shown beside their reconstructions
-
-
-@dataclass(frozen=True)
-class Material:
-    """What the sections show."""
-
-    data: Mapping[str, Dataset]  # "digits", "faces"
-    models: Mapping[str, LatentModel]  # by the name of the job
-    runs: Mapping[str, Run]
-    seed: int
-
-    def heldout(self, name: str, n: int) -> Tensor:
-        """The first n held-out images (n, C, H, W) of a data set."""
-        data = self.data[name]
-        return data.batch(data.heldout[:n])
 
 
 def cover(material: Material) -> Figure:
@@ -228,6 +210,7 @@ SECTIONS: tuple[Callable[[Material], Section], ...] = (
     faces,
     interpolation,
     plane,
+    inversion,
     side_by_side,
 )
-"""In the order of the page. All of them together take about five seconds of one processor."""
+"""In the order of the page."""

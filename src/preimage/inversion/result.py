@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from preimage.inversion.search import Search, Status
+from preimage.inversion.solutions import Solutions
 from preimage.inversion.verdict import Verdict
 
 
@@ -30,6 +31,9 @@ class Inversion:
     trace: Tensor  # (B, T): the lowest F after the iterations that `recorded` names
     labels: Tensor | None = None  # (B,) int64: the class given or found, of a conditional model
     verdicts: tuple[Verdict, ...] | None = None  # where a calibration is known
+    solutions: tuple[Solutions, ...] | None = None  # where restarts were asked for
+    latent_std: Tensor | None = None  # (B, *space.shape), where the posterior was asked for
+    undetermined: tuple[str, ...] | None = None  # likewise, in words
     names: tuple[str, ...] = ()
 
     def __len__(self) -> int:

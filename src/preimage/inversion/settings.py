@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,13 +13,13 @@ from preimage.core import InputError
 from preimage.core.errors import nearest_name
 from preimage.inversion.losses import Weights
 from preimage.inversion.objective import Objective, Projection
-from preimage.inversion.operators import as_operator
+from preimage.inversion.operators import Identity, as_operator
 from preimage.inversion.problem import Operator
 from preimage.inversion.solvers import SOLVERS
 from preimage.inversion.terms import Features
 
 METHODS = ("auto", "encoder", *SOLVERS)
-STARTS = ("auto", "encoder", "nearest", "mean")
+STARTS = ("auto", "encoder", "nearest", "nearest-features", "mean")
 STEPS = {  # iterations of one image at most, where a person does not say
     "auto": 60,
     "encoder": 0,
@@ -44,7 +45,8 @@ class Settings:
     method: str = "auto"
     start: str | Tensor = "auto"  # or latents (N, *shape), a row an image
     starts: int = 1  # short searches of each image, of which the best goes on
-    restarts: int = 0  # further searches to the end, by which a verdict judges the first
+    restarts: int = 0  # further searches to the end: other solutions, and evidence for the verdict
+    posterior: bool = False  # whether to say what each image leaves undetermined
     steps: int | None = None  # iterations of one image at most; None for the method's own
     tolerance: float = 1e-10  # the objective at which an image is finished
     batch_size: int = 128  # images searched for at once
@@ -80,3 +82,34 @@ class Settings:
     def iterations(self) -> int:
         """Iterations of one image at most."""
         return STEPS[self.method] if self.steps is None else self.steps
+
+    @property
+    def key(self) -> str:
+        """What the answers depend on: equal keys, equal answers. Parts without a name of their
+        own (networks, objectives, latents) are told apart within this process only, by an "@".
+        """
+        other = ("through", "batch_size", "restarts", "posterior")
+        parts = [
+            f"{f.name}={_word(getattr(self, f.name))}" for f in fields(self) if f.name not in other
+        ]
+        return "; ".join([*parts, f"through={operator_key(self.through or Identity())}"])
+
+
+def operator_key(through: Operator) -> str:
+    """What tells operators apart: their kind and everything they hold."""
+    parts = [type(through).__name__]
+    for name, value in sorted(getattr(through, "__dict__", {}).items()):
+        if isinstance(value, Tensor):
+            content = value.detach().cpu().contiguous().double().numpy().tobytes()
+            value = hashlib.blake2b(content, digest_size=8).hexdigest()
+        elif isinstance(value, tuple):
+            value = [operator_key(v) if hasattr(v, "select") else v for v in value]
+        elif callable(value):
+            value = _word(value)
+        parts.append(f"{name}={value}")
+    return " ".join(parts)
+
+
+def _word(value: object) -> str:
+    plain = isinstance(value, str | int | float | dict | list | tuple | None)
+    return repr(value) if plain else f"@{id(value)}"

@@ -82,6 +82,8 @@ class Inverting:
         settings = self.settings
         if settings.through is not None:  # it may be another for each image
             settings = replace(settings, through=settings.through.select(targets.index))
+        if isinstance(settings.start, Tensor) and len(settings.start) == self.total:
+            settings = replace(settings, start=settings.start[targets.index])
         work = self.inverter.begin(targets.y, targets.labels, settings)
         trace = Trace()
         search: Search | None = None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -60,10 +60,26 @@ class InversionFolder:
             (path / "parts").mkdir(exist_ok=True)
         return cls(path, found)
 
-    def add(self, part: Mapping[str, Tensor]) -> None:
-        """Write the answers about some images, `part["index"]` (B,) saying which they are."""
+    def add(
+        self, part: Mapping[str, Tensor], sentences: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
+        """Write the answers about some images, `part["index"]` (B,) saying which they are.
+
+        sentences: what is said of them in words, by index and subject.
+        """
         rows = {name: tensor.detach().cpu().contiguous() for name, tensor in part.items()}
-        write_bytes(self.path / "parts" / f"{int(part['index'][0]):08d}.safetensors", save(rows))
+        metadata = {"sentences": json.dumps(sentences or {})}
+        path = self.path / "parts" / f"{int(part['index'][0]):08d}.safetensors"
+        write_bytes(path, save(rows, metadata=metadata))
+
+    def sentences(self) -> dict[int, dict[str, str]]:
+        """What was said of each image in words, by index and subject."""
+        said: dict[int, dict[str, str]] = {}
+        for path in sorted((self.path / "parts").glob("*.safetensors")):
+            with safe_open(path, framework="pt") as file:
+                found = json.loads((file.metadata() or {}).get("sentences", "{}"))
+            said |= {int(i): words for i, words in found.items()}
+        return said
 
     def done(self) -> Tensor:
         """Indices (N,) of the images that have an answer, in ascending order."""

@@ -41,6 +41,7 @@ class FiledInversion:
     ):
         self.job, self.folder = job, folder
         self.observations, self.names, self.classes = observations, names, classes
+        self._said: dict[int, dict[str, str]] = {}
         job.sink = self._add
 
     @property
@@ -62,11 +63,13 @@ class FiledInversion:
             part["p_value"] = torch.tensor([v.p_value for v in found.verdicts], dtype=torch.float64)
             solved = [SOLVED.index(v.solved) for v in found.verdicts]
             part["solved"] = torch.tensor(solved, dtype=torch.int64)
-        self.folder.add({"index": index, **part})
+        if found.latent_std is not None:
+            part["latent_std"] = found.latent_std
+        self.folder.add({"index": index, **part}, _sentences(index, found))
 
     def finish(self) -> dict[str, Any]:
         """Latents, JSON, the sheet and the course of the search; what the JSON holds."""
-        answers = self.folder.answers()
+        answers, self._said = self.folder.answers(), self.folder.sentences()
         if not answers:
             return {"images": [], "sheet": None, "out": str(self.folder.path)}
         names = [self.names(i) for i in answers["index"].tolist()]
@@ -93,10 +96,12 @@ class FiledInversion:
         }
         if "labels" in answers:
             row["class"] = self.classes[int(answers["labels"][i])]
-        if "p_value" in answers and self.job.inverter.calibration is not None:
+        calibration = self.job.inverter.calibrations.get(self.job.settings.key)
+        if "p_value" in answers and calibration is not None:
             row["p_value"] = float(answers["p_value"][i])
-            row["verdict"] = self.job.inverter.calibration.words(row["p_value"])
+            row["verdict"] = calibration.words(row["p_value"])
             row["solved"] = SOLVED[int(answers["solved"][i])]
+        row |= self._said.get(int(answers["index"][i]), {})
         return row
 
     def _draw(self, answers: Mapping[str, Tensor], rows: list[dict[str, Any]]) -> None:
@@ -124,6 +129,19 @@ class FiledInversion:
         }
         plot = curves(series, xlabel="iteration", ylabel="objective", log=True)
         write_bytes(self.folder.path / "trace.png", plot.png())
+
+
+def _sentences(index: Tensor, found: Inversion) -> dict[str, dict[str, str]]:
+    """What is said of images in words, by their index."""
+    said: dict[str, dict[str, str]] = {str(i): {} for i in index.tolist()}
+    for row, i in enumerate(index.tolist()):
+        if found.verdicts is not None:
+            said[str(i)]["search"] = found.verdicts[row].search
+        if found.solutions is not None:
+            said[str(i)]["solutions"] = found.solutions[row].sentence
+        if found.undetermined is not None:
+            said[str(i)]["undetermined"] = found.undetermined[row]
+    return {i: words for i, words in said.items() if words}
 
 
 @torch.no_grad()

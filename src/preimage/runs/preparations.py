@@ -27,16 +27,17 @@ FILE = "inversion/prepared.safetensors"
 def save_preparations(run: Run, inverter: Inverter) -> None:
     """Keep the cascades and the calibration; a folder that cannot be written is left alone."""
     tensors: dict[str, Tensor] = {}
-    cascades = {key: cascade for key, cascade in inverter.cascades.items() if cascade is not None}
+    cascades = {k: c for k, c in inverter.cascades.items() if c is not None and "@" not in k}
     for i, cascade in enumerate(cascades.values()):
         tensors |= {f"cascade.{i}.{name}": t for name, t in cascade.to_tensors().items()}
-    if inverter.calibration is not None:
-        kept = inverter.calibration.to_tensors()
-        tensors |= {f"calibration.{name}": t for name, t in kept.items()}
+    calibrations = {k: c for k, c in inverter.calibrations.items() if "@" not in k}
+    for i, calibration in enumerate(calibrations.values()):
+        tensors |= {f"calibration.{i}.{name}": t for name, t in calibration.to_tensors().items()}
     metadata = {
         "format": str(FORMAT),
         "weights": fingerprint(inverter.model),
         "operators": json.dumps(list(cascades)),
+        "settings": json.dumps(list(calibrations)),
     }
     content = save({n: t.cpu().contiguous() for n, t in tensors.items()}, metadata=metadata)
     path = run.path / FILE
@@ -60,14 +61,14 @@ def load_preparations(run: Run, inverter: Inverter) -> bool:
                 return False
             device = inverter.model.device
             tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
-        operators = json.loads(metadata["operators"])
-        for i, key in enumerate(operators):
+        for i, key in enumerate(json.loads(metadata["operators"])):
             inverter.cascades[key] = Cascade.from_tensors(_below(tensors, f"cascade.{i}."))
-        kept = _below(tensors, "calibration.")
-        inverter.calibration = Calibration.from_tensors(kept) if kept else None
+        for i, key in enumerate(json.loads(metadata["settings"])):
+            kept = _below(tensors, f"calibration.{i}.")
+            inverter.calibrations[key] = Calibration.from_tensors(kept)
     except (SafetensorError, OSError, KeyError, ValueError):  # broken: it is made anew
         inverter.cascades.clear()
-        inverter.calibration = None
+        inverter.calibrations.clear()
         return False
     return True
 

@@ -1,0 +1,96 @@
+"""The demo's section on inversion: the codes behind images that no model has seen."""
+
+from __future__ import annotations
+
+import textwrap
+
+import torch
+import torch.nn.functional as F
+from PIL import Image as Picture
+from sklearn.datasets import load_sample_image
+from torch import Tensor
+
+from preimage import api
+from preimage.core import LatentModel
+from preimage.data import images
+from preimage.demo.material import SCALE, Material
+from preimage.inversion import Inversion, Inverter, Settings
+from preimage.pictures import Figure, Section, pairs
+
+CALIBRATION = 100  # held-out images that a verdict compares with; fewer never say "outside"
+SHOWN = 6  # images of the data
+STEPS = 20  # iterations: what further ones change cannot be seen
+
+
+def inversion(material: Material) -> Section:
+    faces, digits = inverted_faces(material), inverted_digits(material)
+    return Section(
+        "The code behind an image",
+        "Inversion asks the other way round: which code draws this image? A search from the "
+        "encoder's guess, or from no guess at all, moves the code until the picture fits. Below "
+        "each image stands what is left of it and the verdict: how many held-out images are "
+        "farther from the model's range.",
+        [faces, digits],
+        command=f"preimage invert {material.runs['faces'].path} IMAGES",
+    )
+
+
+def inverted_faces(material: Material) -> Figure:
+    """Held-out faces, a digit and a photograph, by the VAE."""
+    model, data = material.models["faces"], material.data["faces"]
+    digit = as_colour(material.heldout("digits", 1), data.spec.height)
+    strangers = torch.cat([digit, photograph(model)])
+    targets = torch.cat([material.heldout("faces", CALIBRATION + SHOWN)[-SHOWN:], strangers])
+    found = searched(model, targets, material.heldout("faces", CALIBRATION))
+    guess = api.reconstruct(model, targets).reconstruction
+    rows = {"image": targets, "encoder": guess, "found": found.images}
+    rows["left over"] = found.images - targets
+    caption = (
+        "Six held-out faces, then two images that are no faces: the search finds the nearest face "
+        "there is, and the verdict says that it is not near."
+    )
+    return Figure(caption, sheet(rows, found, SCALE["faces"]), pixelated=False)
+
+
+def inverted_digits(material: Material) -> Figure:
+    """Held-out digits, by the GAN, which has no encoder and has never seen an image."""
+    model = material.models["digits-gan"]
+    held = material.heldout("digits", CALIBRATION + SHOWN)
+    face = F.interpolate(material.heldout("faces", 1).mean(1, keepdim=True), held.shape[2:])
+    targets = torch.cat([held[-SHOWN:], face])
+    found = searched(model, targets, held[:CALIBRATION])
+    rows = {"image": targets, "found": found.images, "left over": found.images - targets}
+    caption = (
+        "Digits nobody showed the GAN, and a face: it has no encoder, so the search begins with "
+        "a regression on pairs of its own making."
+    )
+    return Figure(caption, sheet(rows, found, SCALE["digits"]), pixelated=True)
+
+
+def searched(model: LatentModel, targets: Tensor, heldout: Tensor) -> Inversion:
+    """Targets inverted, with verdicts."""
+    inverter, settings = Inverter(model), Settings(steps=STEPS)
+    for _ in inverter.calibrating(heldout, settings=settings):
+        pass
+    return inverter.invert(targets, settings=settings)
+
+
+def sheet(rows: dict[str, Tensor], found: Inversion, scale: int) -> Picture.Image:
+    """Rows of images with their errors and verdicts below."""
+    assert found.verdicts is not None  # `searched` has calibrated them
+    off = found.error.sqrt() / 2
+    under = [
+        "\n".join([f"off by {share:.1%}", *textwrap.wrap(verdict.words.split(":")[0], 14)])
+        for share, verdict in zip(off.tolist(), found.verdicts, strict=True)
+    ]
+    return pairs(rows, under=under, scale=scale, padding=4)
+
+
+def as_colour(image: Tensor, side: int) -> Tensor:
+    """A grey image (1, 1, H, W), enlarged, in colour."""
+    return F.interpolate(image, (side, side), mode="nearest").expand(-1, 3, -1, -1)
+
+
+def photograph(model: LatentModel) -> Tensor:
+    """A photograph of a flower, which comes with scikit-learn: (1, 3, H, W)."""
+    return images(Picture.fromarray(load_sample_image("flower.jpg")), model.data)

@@ -1,0 +1,136 @@
+"""Where an inverter's searches begin, and what carries them on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from preimage.core import Unsupported
+from preimage.inversion.auto import Prepared, auto, suited
+from preimage.inversion.encoder import EncodedModel
+from preimage.inversion.operators import Identity
+from preimage.inversion.problem import Problem
+from preimage.inversion.search import Search, Solver, Status, solve
+from preimage.inversion.settings import Settings, operator_key
+from preimage.inversion.solvers import SOLVERS
+from preimage.inversion.starts import encoder_start, given_start, halving, mean_start
+
+if TYPE_CHECKING:
+    from preimage.inversion.inverter import Inverter
+
+SHORT = 5  # iterations of the first searches, where several starts compete
+FREE = ("auto", "cma", "encoder")  # methods that need no gradient
+
+
+def start_of(inverter: Inverter, problem: Problem, settings: Settings) -> Tensor | None:
+    """Latents (B, d) to search from; None leaves the choice to `auto`."""
+    start, k = settings.start, settings.starts
+    if isinstance(start, Tensor):
+        z = given_start(problem, start)
+    elif k > 1:
+        z = _nearest(inverter, problem, settings, k)
+        if not start.startswith("nearest"):
+            z[:, 0] = _named(inverter, problem, settings, start)
+        z = halving(problem, z, solver_of(problem, settings), steps=SHORT).z
+    elif start == "auto" and settings.method == "auto" and not _encodes(inverter, problem):
+        return None
+    else:
+        z = _named(inverter, problem, settings, start)
+    return problem.project(z)
+
+
+def first_latents(inverter: Inverter, problem: Problem) -> Tensor:
+    """Where `auto` begins by itself: (B, d)."""
+    cascade = inverter.cascades.get(operator_key(problem.through))
+    if cascade is not None:
+        return cascade.start(problem)
+    pool = inverter.pool
+    return mean_start(problem) if pool is None else pool.nearest(problem)[:, 0]
+
+
+def searches_of(
+    inverter: Inverter, problem: Problem, z: Tensor | None, settings: Settings
+) -> Iterator[Search]:
+    """The search from latents z (B, d), or from where `auto` begins."""
+    steps, tolerance = settings.iterations, settings.tolerance
+    if settings.method == "encoder":
+        return _nothing_more(problem, encoder_start(problem))
+    if not inverter.gradient and settings.method not in FREE:
+        raise Unsupported(
+            f"the generator gives no gradient for '{settings.method}'; use method='cma'"
+        )
+    if settings.method != "auto":
+        assert z is not None  # only `auto` chooses for itself
+        return SOLVERS[settings.method](problem, z, steps=steps, tolerance=tolerance)
+    calibration = inverter.calibrations.get(settings.key)
+    prepared = Prepared(
+        cascade=inverter.cascades.get(operator_key(problem.through)),
+        pool=inverter.pool,
+        floor=torch.inf if calibration is None else calibration.floor,
+    )
+    return auto(problem, z, steps=steps, tolerance=tolerance, prepared=prepared)
+
+
+def short_search(inverter: Inverter, problem: Problem, settings: Settings) -> Search:
+    """A few iterations from where `auto` begins: enough to tell classes apart."""
+    z = first_latents(inverter, problem)
+    solver = solver_of(problem, settings)
+    return solve(solver(problem, z, steps=SHORT, tolerance=settings.tolerance))
+
+
+def restarted(inverter: Inverter, problem: Problem, k: int, settings: Settings) -> Search:
+    """Searches to their end from the k nearest samples of each image: B·k of them."""
+    z = _nearest(inverter, problem, settings, k)
+    many = problem.select(each(len(problem), z.shape[1]))
+    solver = solver_of(problem, settings)
+    z = many.project(z.flatten(0, 1))
+    return solve(solver(many, z, steps=settings.iterations, tolerance=settings.tolerance))
+
+
+def solver_of(problem: Problem, settings: Settings) -> Solver:
+    """The solver of these settings, or the one that suits the objective."""
+    if settings.method in SOLVERS:
+        return SOLVERS[settings.method]
+    return suited(problem, mean_start(problem))
+
+
+def each(n: int, k: int) -> Tensor:
+    """0, 0, …, 1, 1, …: the rows of n images, k times each."""
+    return torch.arange(n).repeat_interleave(k)
+
+
+def _named(inverter: Inverter, problem: Problem, settings: Settings, name: str) -> Tensor:
+    if name == "mean":
+        return mean_start(problem)
+    if name == "encoder" or (name == "auto" and _encodes(inverter, problem)):
+        return encoder_start(problem)
+    if name == "auto":
+        return first_latents(inverter, problem)
+    return _nearest(inverter, problem, settings, 1)[:, 0]
+
+
+def _nearest(inverter: Inverter, problem: Problem, settings: Settings, k: int) -> Tensor:
+    """The k nearest samples of each image (B, k, d), in pixels or in features."""
+    features = None
+    if settings.start == "nearest-features":
+        features = settings.feature_net or inverter.model.features
+    return inverter.samples().nearest(problem, k, features=features)  # type: ignore[arg-type]
+
+
+def _encodes(inverter: Inverter, problem: Problem) -> bool:
+    """Whether an encoder says where to begin: a learned one, or one where no cascade can."""
+    model = inverter.model
+    if not model.can("encode") or not isinstance(problem.through, Identity):
+        return False
+    no_cascade = operator_key(problem.through) not in inverter.cascades
+    return isinstance(model, EncodedModel) or no_cascade
+
+
+def _nothing_more(problem: Problem, z: Tensor) -> Iterator[Search]:
+    """A search that ends where it begins."""
+    search = Search.begin(problem, z)
+    search.finish(search.active, Status.LIMIT)
+    yield search
