@@ -28,7 +28,7 @@ from preimage.inversion.solvers.levenberg_marquardt import levenberg_marquardt
 from preimage.inversion.starts import Pool, halving, mean_start
 from preimage.inversion.terms import L2
 
-ACCELERATED = 18  # iterations of Anderson acceleration at most
+ACCELERATED = 24  # iterations of Anderson acceleration at most
 DENSE = 160  # latents up to which a whole Jacobian is formed
 STARTS = 8  # for an image that one start was not enough for
 SHORT = 3  # iterations of their first searches

@@ -27,12 +27,19 @@ from preimage.inversion.starts import prior_latents
 
 PAIRS = 8192  # generated for the regressions
 CHECKED = 512  # further pairs, by which the link and the ridges are chosen
-STAGES = 4
+STAGES = 6
 VALUES = 2048  # of an observation that are looked at; more for more than 256 latents
 RIDGES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # shares of the features' mean variance
 BATCH = 128
 
-CANDIDATES = (("identity", 0.0), ("tanh", 1e-3), ("tanh", 1e-5), ("soft clip", 1e-5))
+CANDIDATES = (
+    ("identity", 0.0),
+    ("tanh", 1e-3),
+    ("tanh", 1e-5),
+    ("tanh", 1e-6),
+    ("soft clip", 1e-5),
+    ("soft clip", 1e-6),
+)
 """Links to choose from, and how far from ±1 they keep values where they saturate."""
 
 
@@ -55,6 +62,10 @@ class Features:
     def unlinked(self, a: Tensor) -> Tensor:
         """(B, m) → (B, m): what the link made these values of."""
         return LINKS[self.link].inverse(a, margin=self.margin)
+
+    def slope(self, h: Tensor) -> Tensor:
+        """dφ/da at features (B, m): by how much they magnify errors of the observation."""
+        return 1 / LINKS[self.link].derivative(h)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,11 @@ iteration. From the differences ΔZ, ΔE of its past steps comes the combination
 left least of e (Anderson 1965; Walker & Ni, "Anderson Acceleration for Fixed-Point Iterations",
 2011, §2; type II, a Broyden method whose first inverse Jacobian is W):
 
-    γ = argmin ‖e − γ ΔE‖,    z ← z − γ ΔZ + (e − γ ΔE) W
+    γ = argmin ‖e − γ ΔE‖_w,    z ← z − γ ΔZ + w (e − γ ΔE) W
+
+Where the link saturates, φ magnifies rounding and noise of the image. The weights w leave out
+what is drowned in it: w = s² / (s² + σ²), as Wiener's filter has them, with σ the magnified noise
+of each feature and s the size that e has left, which is as large as the image's error allows.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from preimage.inversion.search import Search, Status
 
 PATIENCE = 5  # steps without a new lowest loss after which an image is left to other solvers
 RIDGE = 1e-8  # on the Gram matrix of the scaled ΔE
+ROUNDING = 2.0**-24  # of values near ±1 in float32
+SPREAD = 5.0  # size of e in units of the image's error, roughly
 
 
 @dataclass
@@ -31,6 +37,7 @@ class _Past:
     rows: Tensor  # (M,): which images of the problem
     problem: Problem
     h: Tensor  # (M, m): features of the targets
+    σ: Tensor  # (M, m): their noise
     z: Tensor  # (M, d)
     e: Tensor  # (M, m)
     Δz: Tensor  # (M, steps, d), filled up to the present iteration
@@ -66,6 +73,7 @@ def anderson(
         rows=torch.arange(B, device=z.device),
         problem=problem,
         h=h,
+        σ=features.slope(h) * max(cascade.noise, ROUNDING),
         z=z,
         e=e,
         Δz=z.new_empty(B, steps, z.shape[1]),
@@ -78,7 +86,7 @@ def anderson(
         yield search
         if not len(past.rows):
             return
-        _step(past, k, cascade)
+        _step(past, k, cascade, search.loss[past.rows])
         a = past.problem.observe(past.z)
         loss = past.problem.objective.loss(past.z, a, past.problem.prepared)
         e = past.h - features(a)
@@ -93,16 +101,18 @@ def anderson(
     yield search
 
 
-def _step(past: _Past, k: int, cascade: Cascade) -> None:
-    """The next latents of the images at work, k steps after their start."""
+def _step(past: _Past, k: int, cascade: Cascade, loss: Tensor) -> None:
+    """The next latents of the images at work, k steps after their start; lowest losses (M,)."""
     z, e = past.z, past.e
+    s = SPREAD * loss.sqrt()[:, None]
+    w = 1 / (1 + (past.σ / s).square())
     if k + 1 < len(cascade.maps):  # maps of their own were fitted to these errors
-        step = e @ cascade.map(k + 1)
+        step = (w * e) @ cascade.map(k + 1)
     else:
         Δz, Δe = past.Δz[:, :k], past.Δe[:, :k]
-        γ = _mixture(e, Δe)  # (M, k)
+        γ = _mixture(w * e, w[:, None] * Δe)  # (M, k)
         left = e - (γ[:, None] @ Δe)[:, 0]
-        step = left @ cascade.map(k + 1) - (γ[:, None] @ Δz)[:, 0]
+        step = (w * left) @ cascade.map(k + 1) - (γ[:, None] @ Δz)[:, 0]
     past.Δz[:, k] = step
     past.z = z + step
 
