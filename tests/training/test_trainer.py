@@ -275,6 +275,17 @@ def test_the_best_is_by_the_metric_and_all_of_one_step(data):
     assert not same(at[2], at[4])
 
 
+def test_of_figures_that_differ_by_their_scatter_the_latest_is_best(data):
+    run = trainer(gan(data), data, Adversarial(steps=5, **SHORT), validations=5)
+    figures = iter([9.0, 1.0, 1.09, 1.15, 1.2, 1.05])  # 1.15 is too much above 1.0
+    best = []
+    run.method.validate = lambda _: ({"frechet": next(figures)}, ())
+    for step in run:
+        if step.step == len(best):
+            best.append((run.best_step, run.best_value))
+    assert best == [(0, 9.0), (1, 1.0), (2, 1.0), (2, 1.0), (2, 1.0), (5, 1.0)]
+
+
 def test_a_growing_gan_ends_at_the_resolution_of_its_best_weights(data):
     run = trainer(gan(data, Progressive(4)), data, Adversarial(steps=4, **SHORT), validations=4)
     figures = iter([9.0, 1.0, 2.0, 3.0, 4.0])  # best after the first step, at the first level

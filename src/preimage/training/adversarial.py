@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ VALIDATION_SAMPLES = 1024
 @dataclass(frozen=True, kw_only=True)
 class Adversarial(Stage):
     """Options of adversarial training; `learning_rate` is the generator's."""
+
+    scatter: ClassVar[float] = 0.1
 
     loss: str = "relativistic"  # a key of losses.ADVERSARIAL
     critic_rate: float = 2e-4  # the critic's learning rate

@@ -156,8 +156,8 @@ def vae_gan(facts: Facts) -> Plan:
         steps=facts.steps(13, 256), batch_size=256, beta=0.1, start_rate=1.0, flip=facts.flip
     )
     adversarial = Adversarial(
-        steps=facts.steps(4, 128),
-        batch_size=128,
+        steps=facts.steps(4, 256),
+        batch_size=256,
         learning_rate=3e-4,
         critic_rate=5e-4,
         r1=1.0,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ DECAYS: dict[str, Callable[[float], float]] = {
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """Options every stage has."""
+
+    # of the figure checkpoints are judged by, relative: the latest of those within it is best
+    scatter: ClassVar[float] = 0.0
 
     steps: int = 5000
     batch_size: int = 128

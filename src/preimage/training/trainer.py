@@ -230,8 +230,9 @@ class Trainer:
             torch.manual_seed(seeds.derive(self.seed, "validation"))
             figures, warnings = self.method.validate(self.average)
         value = figures[self.method.metric]
-        if value < self.best_value:
-            self.best_value, self.best_step = value, self.done
+        scatter = self.stages[self.stage].scatter * self.best_value if self.best else 0.0
+        if value < self.best_value + scatter:
+            self.best_value, self.best_step = min(value, self.best_value), self.done
             self.best = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
         return self._report(
             metrics | figures, self._stage_name(), notes=(*notes, *warnings), previews=True
