@@ -74,7 +74,7 @@ class Cascade:
 
     features: Features
     means: Tensor  # (classes or 1, m): h̄
-    centre: Tensor  # (d,): z̄
+    centres: Tensor  # (classes or 1, d): z̄, the latents' mean where the features' is h̄
     maps: Tensor  # (K, m, d): Wₖ
     errors: Tensor  # (K,): the median of ‖ẑ − z‖ / ‖z − z̄‖ after each map, on fresh pairs
     noise: float = 0.0  # σ of the noise in the observations it was fitted to
@@ -85,8 +85,7 @@ class Cascade:
 
     def first(self, h: Tensor, labels: Tensor | None) -> Tensor:
         """ẑ₀ of features (B, m): (B, d)."""
-        means = self.means if labels is None else self.means[labels]
-        return self.centre + (h - means) @ self.maps[0]
+        return _of(self.centres, labels) + (h - _of(self.means, labels)) @ self.maps[0]
 
     def map(self, k: int) -> Tensor:
         """Wₖ (m, d), or the last one where there are fewer."""
@@ -100,7 +99,7 @@ class Cascade:
             "values": f.values,
             "settings": torch.tensor(settings, dtype=torch.float64, device=f.values.device),
             "means": self.means,
-            "centre": self.centre,
+            "centres": self.centres,
             "maps": self.maps,
             "errors": self.errors,
         }
@@ -110,7 +109,7 @@ class Cascade:
         """What `to_tensors` gave."""
         link, margin, noise = tensors["settings"].tolist()
         features = Features(tensors["values"], list(LINKS)[int(link)], margin)
-        arrays = {name: tensors[name] for name in ("means", "centre", "maps", "errors")}
+        arrays = {name: tensors[name] for name in ("means", "centres", "maps", "errors")}
         return cls(features, **arrays, noise=noise)
 
 
@@ -159,12 +158,13 @@ def fitting(
         y += noise * torch.randn(y.shape, generator=random).to(y)
     yield Step(1, stages + 1, stage="cascade")
 
-    centre = z[:pairs].mean(0)
-    features = _best_link(values, y, z - centre, labels, pairs)
+    classes = max(len(model.classes), 1)
+    centres = _class_means(z[:pairs], labels, classes)
+    ẑ = _of(centres, labels).expand_as(z)
+    features = _best_link(values, y, z - ẑ, labels, pairs)
     h = features.unlinked(y)
-    means = _class_means(h[:pairs], labels, max(len(model.classes), 1))
-    scale = (z - centre).norm(dim=1).clamp_min(1e-12)
-    e, ẑ = h - _of(means, labels), centre.expand_as(z)
+    means = _class_means(h[:pairs], labels, classes)
+    e, scale = h - _of(means, labels), (z - ẑ).norm(dim=1).clamp_min(1e-12)
     maps, errors = [], []
     for k in range(stages):
         if k:
@@ -174,7 +174,7 @@ def fitting(
         maps.append(W)
         errors.append(((z - ẑ).norm(dim=1) / scale)[pairs:].median())
         yield Step(k + 2, stages + 1, {"error": float(errors[-1])}, stage="cascade")
-    yield Cascade(features, means, centre, torch.stack(maps), torch.stack(errors), noise)
+    yield Cascade(features, means, centres, torch.stack(maps), torch.stack(errors), noise)
 
 
 @dataclass(frozen=True)
