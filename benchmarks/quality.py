@@ -48,14 +48,16 @@ ROWS: dict[str, tuple[float, ...]] = {  # data/recipe → budgets in CPU minutes
     "stacked-mnist/gan": (4,),
     "stacked-mnist/dcgan": (4,),
     "mnist/ae": (1.5,),
+    "mnist/ae-sparse": (1,),
     "mnist/vae-mlp": (1.5,),
     "mnist/vae-2d": (1.5,),
     "mnist/vae-conv": (1.5,),
-    "mnist/cvae": (1.5,),
-    "mnist/vae-sharp": (1.5,),
-    "mnist/cgan": (1.5,),
-    "mnist/wgan-gp": (1.5,),
-    "mnist/progressive": (1.5,),
+    "mnist/vae-pca": (1,),
+    "mnist/cvae": (2,),
+    "mnist/vae-sharp": (2,),
+    "mnist/cgan": (2,),
+    "mnist/wgan-gp": (2,),
+    "mnist/progressive": (2,),
 }
 
 
