@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 import preimage as pi
 from preimage.core import ImageSpec, InputError, LatentSpace, Unsupported
+from preimage.inversion.closed_form import DAMPING, centre, start_in_closed_form
 from preimage.inversion.encoder import EncodedModel, Encoder, EncoderConfig
 from preimage.inversion.encoder_training import Encoding, noisy, shifted, stand_ins
 from preimage.inversion.fingerprint import fingerprint
-from preimage.inversion.ridge import DAMPING, centre, start_from_ridge
 from preimage.nets import MLP
 from preimage.training.trainer import Trainer
 
@@ -60,7 +60,7 @@ def started(model: pi.LatentModel, **options: Any) -> EncodedModel:
     found = encoded(model, **options)
     centre(found, seed=0)
     judged = model.sample(64, seed=5)
-    start_from_ridge(found, judged, model.labels_for(64), pairs=1024, seed=0)
+    start_in_closed_form(found, judged, model.labels_for(64), pairs=1024, seed=0)
     return found
 
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from preimage.core import InputError, LatentModel, seeds
 from preimage.core.words import counted
 from preimage.data import Dataset
+from preimage.inversion.closed_form import centre, drawn_labels, start_in_closed_form
 from preimage.inversion.encoder import EncodedModel
-from preimage.inversion.ridge import centre, drawn_labels, start_from_ridge
 from preimage.training.likelihood import heldout_batches, image_batch
 from preimage.training.losses import non_saturating_generator
 from preimage.training.stage import Batch, Context, Player, Stage, Update
@@ -93,7 +93,7 @@ class EncoderMethod:
         judged = next(heldout_batches(self.context, JUDGED))
         labels = judged.labels if self.model.conditional else None
         centre(self.model, seed=self.context.seed)
-        start_from_ridge(
+        start_in_closed_form(
             self.model, judged.x, labels, pairs=self.config.pairs, seed=self.context.seed
         )
         return ("started from the ridge regression of latents on generated images",)

@@ -25,7 +25,7 @@ BATCH = 256
 
 
 @torch.no_grad()
-def start_from_ridge(
+def start_in_closed_form(
     model: EncodedModel, judged: Tensor, labels: Tensor | None, *, pairs: int, seed: int
 ) -> None:
     """Set the linear part of the first pass, then that of those which follow.
