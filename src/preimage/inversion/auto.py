@@ -28,7 +28,8 @@ from preimage.inversion.solvers.levenberg_marquardt import levenberg_marquardt
 from preimage.inversion.starts import Pool, halving, mean_start
 from preimage.inversion.terms import L2
 
-ACCELERATED = 24  # iterations of Anderson acceleration at most
+ACCELERATED = 24  # iterations of Anderson acceleration at most, where Jacobians are quick
+PATIENT = 48  # and where they take as many decodings as there are latents
 DENSE = 160  # latents up to which a whole Jacobian is formed
 STARTS = 8  # for an image that one start was not enough for
 SHORT = 3  # iterations of their first searches
@@ -109,11 +110,12 @@ def _started(
         yield Search.begin(problem, z)
         return
     squared = problem if plain else in_squared_error(problem)
+    most = PATIENT if problem.tangents is None else ACCELERATED
     search = None
     for search in anderson(
         squared,
         cascade.start(problem),
-        steps=min(steps, ACCELERATED),
+        steps=min(steps, most),
         tolerance=tolerance,
         cascade=cascade,
     ):

@@ -1,0 +1,160 @@
+"""`method="auto"`: planted latents come back, whatever the objective, operator and start."""
+
+import pytest
+import torch
+from torch import nn
+
+from preimage.core import ImageSpec, LatentSpace
+from preimage.inversion.auto import Prepared, auto, is_plain, suited
+from preimage.inversion.cascade import fit
+from preimage.inversion.constraints import SquaredNorm
+from preimage.inversion.objective import Objective
+from preimage.inversion.operators import Downsample, Identity
+from preimage.inversion.problem import Problem
+from preimage.inversion.search import Status, solve
+from preimage.inversion.solvers.cma import cma
+from preimage.inversion.solvers.gauss_newton import gauss_newton
+from preimage.inversion.solvers.lbfgs import lbfgs
+from preimage.inversion.solvers.levenberg_marquardt import levenberg_marquardt
+from preimage.inversion.starts import Pool
+from preimage.inversion.terms import L1, L2, SSIM
+from preimage.models.wrap import wrap
+
+SQUARED = Objective({"l2": (1.0, L2())})
+
+
+def convolutional(d=6):
+    torch.manual_seed(1)
+    net = nn.Sequential(
+        nn.Linear(d, 8 * 4 * 4), nn.Unflatten(1, (8, 4, 4)), nn.LeakyReLU(0.2),
+        nn.ConvTranspose2d(8, 8, 4, 2, 1), nn.LeakyReLU(0.2),
+        nn.ConvTranspose2d(8, 1, 4, 2, 1), nn.Tanh(),
+    )  # fmt: skip
+    for module in net:
+        if isinstance(module, nn.Linear | nn.ConvTranspose2d):
+            module.weight.data *= 3
+    return wrap(net, data=ImageSpec(1, 16, 16), space=LatentSpace((d,))).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return convolutional()
+
+
+@pytest.fixture(scope="module")
+def prepared(model):
+    return Prepared(cascade=fit(model, pairs=512, stages=3), pool=Pool.of(model, size=256))
+
+
+def problem_of(model, z, objective=SQUARED, through=None):
+    through = through or Identity()
+    return Problem.of(model, through(model.decode(z)), objective, through)
+
+
+def relative(found, z):
+    return (found - z).norm(dim=1) / z.norm(dim=1)
+
+
+def test_planted_latents_are_found(model, prepared):
+    z = model.space.sample(24, seed=5)
+    search = solve(auto(problem_of(model, z), steps=30, tolerance=1e-10, prepared=prepared))
+    assert (search.status == Status.REACHED).all()
+    assert relative(search.z, z).quantile(0.9) < 1e-2
+
+
+@pytest.mark.parametrize("use", ["cascade", "pool", "nothing"])
+def test_whatever_was_prepared(model, prepared, use):
+    known = {"cascade": Prepared(prepared.cascade), "pool": Prepared(pool=prepared.pool)}
+    z = model.space.sample(8, seed=6)
+    problem = problem_of(model, z)
+    search = solve(auto(problem, steps=30, tolerance=1e-10, prepared=known.get(use)))
+    assert (search.loss < 1e-4).float().mean() > 0.6
+    assert torch.allclose(problem.loss(search.z), search.loss, rtol=1e-2, atol=1e-9)
+
+
+def test_from_a_given_start(model, prepared):
+    z = model.space.sample(8, seed=6)
+    near = z + 0.02 * torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+    search = solve(auto(problem_of(model, z), near, steps=20, tolerance=1e-10, prepared=prepared))
+    assert relative(search.z, z).max() < 1e-3
+
+
+def test_through_an_operator(model):
+    through = Downsample(2)
+    z = model.space.sample(8, seed=7)
+    prepared = Prepared(fit(model, through, pairs=512, stages=3))
+    problem = problem_of(model, z, through=through)
+    search = solve(auto(problem, steps=30, tolerance=1e-10, prepared=prepared))
+    assert relative(search.z, z).median() < 1e-2
+
+
+def test_another_objective_starts_where_squares_are_least(model, prepared):
+    z = model.space.sample(4, seed=7)
+    problem = problem_of(model, z, Objective({"l1": (1.0, L1())}))
+    search = solve(auto(problem, steps=20, tolerance=1e-6, prepared=prepared))
+    assert search.loss.median() < 1e-3
+
+
+def test_the_penalised_minimum_is_stationary(model, prepared):
+    z = model.space.sample(4, seed=7)
+    objective = Objective({"l2": (1.0, L2())}, {"l2": (0.01, SquaredNorm())})
+    problem = problem_of(model, z, objective)
+    search = solve(auto(problem, steps=40, tolerance=0.0, prepared=prepared))
+    slope = problem.loss_and_gradient(search.z)[1].norm(dim=1)
+    assert (slope < 1e-2 * problem.loss_and_gradient(torch.zeros(4, 6))[1].norm(dim=1)).all()
+
+
+def test_many_starts_for_what_one_left_above_the_floor(model, prepared):
+    z = model.space.sample(12, seed=8)
+    problem = problem_of(model, z)
+    bad = torch.full((12, 6), 3.0)
+    once = solve(auto(problem, bad, steps=3, tolerance=1e-10))
+    again = solve(
+        auto(problem, bad, steps=3, tolerance=1e-10, prepared=Prepared(pool=prepared.pool, floor=0))
+    )
+    assert (again.loss <= once.loss).all()
+    assert again.loss.median() < 0.1 * once.loss.median()
+
+
+def test_the_solver_suits_the_objective(model):
+    z = model.space.sample(2, seed=1)
+    assert suited(problem_of(model, z), z) is levenberg_marquardt
+    assert suited(problem_of(model, z, Objective({"ssim": (1.0, SSIM())})), z) is lbfgs
+    wide = wrap(nn.Linear(200, 16), data=ImageSpec(1, 4, 4), space=LatentSpace((200,)))
+    assert suited(problem_of(wide, wide.space.sample(2)), wide.space.sample(2)) is gauss_newton
+
+    class Rounded(nn.Module):
+        def forward(self, z):
+            return z.detach().round()
+
+    rough = wrap(Rounded(), data=ImageSpec(1, 2, 3), space=LatentSpace((6,)))
+    assert suited(problem_of(rough, z), z) is cma
+
+
+def test_only_the_squared_error_is_plain(model):
+    z = model.space.sample(1)
+    assert is_plain(problem_of(model, z))
+    penalised = Objective({"l2": (1.0, L2())}, {"l2": (0.1, SquaredNorm())})
+    assert not is_plain(problem_of(model, z, penalised))
+    assert not is_plain(problem_of(model, z, Objective({"l1": (1.0, L1())})))
+
+
+def test_an_image_has_the_same_answer_alone_and_among_others(model, prepared):
+    problem = problem_of(model, model.space.sample(6, seed=9))
+    together = solve(auto(problem, steps=20, tolerance=1e-9, prepared=prepared))
+    for i in (0, 5):
+        alone = solve(
+            auto(problem.select(torch.tensor([i])), steps=20, tolerance=1e-9, prepared=prepared)
+        )
+        assert torch.allclose(alone.z[0], together.z[i], atol=1e-3)
+
+
+def test_status_and_counts_go_on_from_one_solver_to_the_next(model, prepared):
+    problem = problem_of(model, model.space.sample(6, seed=9))
+    last = None
+    for search in auto(problem, steps=12, tolerance=0.0, prepared=prepared):
+        if last is not None:
+            assert (search.evaluations >= last[0]).all()
+            assert (search.loss <= last[1]).all()
+        last = search.evaluations.clone(), search.loss.clone()
+    assert (search.status != Status.RUNNING).all()
