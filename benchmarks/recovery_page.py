@@ -19,8 +19,7 @@ GENERATED = {  # row → what the table calls it
     "ours, folded": "**ours**, folded",
 }
 REAL = {
-    "ours, real": "**ours**, on the module as it comes",
-    "ours, folded, real": "**ours**, folded",
+    "ours, real": "**ours**, folded where it can be",
     "own encoder, real": "its own encoder alone",
     "learned encoder, real": "a learned encoder alone",
 }
