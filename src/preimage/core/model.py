@@ -36,6 +36,11 @@ class LatentModel(nn.Module):
             raise InputError(f"no latent space '{name}'; {nearest_name(name, self.spaces)}")
         return self.spaces[name]
 
+    def check_space(self, name: str | None) -> None:
+        """Raises InputError where there is no space of that name; the default needs no look."""
+        if name is not None:
+            self.named_space(name)
+
     @property
     def conditional(self) -> bool:
         """Whether `decode` needs a class label."""

@@ -19,7 +19,7 @@ from preimage.pictures import Figure, Section, pairs
 
 CALIBRATION = 100  # held-out images that a verdict compares with; fewer never say "outside"
 SHOWN = 6  # images of the data
-STEPS = 20  # iterations: what further ones change cannot be seen
+STEPS = 12  # iterations: what further ones change cannot be seen
 
 
 def inversion(material: Material) -> Section:
@@ -41,7 +41,8 @@ def inverted_faces(material: Material) -> Figure:
     digit = as_colour(material.heldout("digits", 1), data.spec.height)
     strangers = torch.cat([digit, photograph(model)])
     targets = torch.cat([material.heldout("faces", CALIBRATION + SHOWN)[-SHOWN:], strangers])
-    found = searched(model, targets, material.heldout("faces", CALIBRATION))
+    heldout = material.heldout("faces", CALIBRATION)
+    found = searched(model, targets, heldout, start="encoder")
     guess = api.reconstruct(model, targets).reconstruction
     rows = {"image": targets, "encoder": guess, "found": found.images}
     rows["left over"] = found.images - targets
@@ -58,7 +59,7 @@ def inverted_digits(material: Material) -> Figure:
     held = material.heldout("digits", CALIBRATION + SHOWN)
     face = F.interpolate(material.heldout("faces", 1).mean(1, keepdim=True), held.shape[2:])
     targets = torch.cat([held[-SHOWN:], face])
-    found = searched(model, targets, held[:CALIBRATION])
+    found = searched(model, targets, held[:CALIBRATION], start="auto")
     rows = {"image": targets, "found": found.images, "left over": found.images - targets}
     caption = (
         "Digits nobody showed the GAN, and a face: it has no encoder, so the search begins with "
@@ -67,9 +68,9 @@ def inverted_digits(material: Material) -> Figure:
     return Figure(caption, sheet(rows, found, SCALE["digits"]), pixelated=True)
 
 
-def searched(model: LatentModel, targets: Tensor, heldout: Tensor) -> Inversion:
+def searched(model: LatentModel, targets: Tensor, heldout: Tensor, *, start: str) -> Inversion:
     """Targets inverted, with verdicts."""
-    inverter, settings = Inverter(model), Settings(steps=STEPS)
+    inverter, settings = Inverter(model), Settings(steps=STEPS, start=start)
     for _ in inverter.calibrating(heldout, settings=settings):
         pass
     return inverter.invert(targets, settings=settings)

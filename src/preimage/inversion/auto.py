@@ -1,9 +1,10 @@
 """`method="auto"`: the quickest way to the bottom that each image allows.
 
-Start from the cascade where there is one for the operator, and follow it by Anderson acceleration;
-polish by Levenberg–Marquardt what that leaves above the tolerance; search again from many starts
-what is still worse than the generator's own images are. An objective that is no sum of squares
-is minimised from the latents that are best in squared error; one without gradient by CMA-ES.
+Start from the cascade where there is one for the operator, follow it by Anderson acceleration, and
+take the latents of the model's encoder where they are nearer; polish by Levenberg–Marquardt what
+that leaves above the tolerance; search again from many starts what is still worse than the
+generator's own images are. An objective that is no sum of squares is minimised from the latents
+that are best in squared error; one without gradient by CMA-ES.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from preimage.inversion.solvers.cma import cma
 from preimage.inversion.solvers.gauss_newton import gauss_newton
 from preimage.inversion.solvers.lbfgs import lbfgs
 from preimage.inversion.solvers.levenberg_marquardt import levenberg_marquardt
-from preimage.inversion.starts import Pool, halving, mean_start
+from preimage.inversion.starts import Pool, encoder_start, halving, mean_start
 from preimage.inversion.terms import L2
 
 ACCELERATED = 24  # iterations of Anderson acceleration at most, where Jacobians are quick
@@ -64,6 +65,8 @@ def auto(
     if z is not None:
         search = Search.begin(problem, z)
     assert search is not None  # a start yields at least once
+    if z is None:
+        _consult_encoder(problem, search, tolerance)
     run = partial(suited(problem, search.z), steps=steps, tolerance=tolerance)
     ahead = ((search.loss > tolerance) & search.loss.isfinite()).nonzero()[:, 0]
     yield from _continued(problem, search, ahead, run, search.z[ahead])
@@ -126,6 +129,19 @@ def _started(
         found = Search.begin(problem, problem.project(search.z))
         found.evaluations += search.evaluations
         yield found
+
+
+@torch.no_grad()
+def _consult_encoder(problem: Problem, search: Search, tolerance: float) -> None:
+    """Go on from the encoder's latents where they are better, which on real images they may be."""
+    model = problem.model
+    rows = (search.loss > tolerance).nonzero()[:, 0]
+    whole = tuple(problem.target.shape[1:]) == tuple(model.data.shape)
+    if model.can("encode") and whole and len(rows):
+        part = problem.select(rows)
+        z = encoder_start(part)
+        search.improve(rows, z, part.loss(z))
+        search.evaluations[rows] += 1
 
 
 def in_squared_error(problem: Problem) -> Problem:

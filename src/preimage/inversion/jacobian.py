@@ -13,7 +13,9 @@ from torch.func import functional_call, vmap
 from torch.func import jvp as forward_mode
 
 from preimage.core import Unsupported
+from preimage.inversion.operators import Identity
 from preimage.inversion.problem import Problem
+from preimage.inversion.terms import L2
 
 MEMORY = 1 << 28  # bytes that the tangents of a forward pass may take
 LAYERS = 16  # a guess of the activations held at a time, in images
@@ -108,9 +110,28 @@ def _images_in(problem: Problem, dtype: torch.dtype) -> Callable[[Tensor], Tenso
 def _residual_tangents(problem: Problem, x: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
     """Images and tangents (B, k, C, H, W) → the terms' R (B, m) and its tangents (B, k, m)."""
     x, dx = x.float(), dx.float()
+    with _explained():
+        if not problem.through.linear:
+            a, da = _pushed(problem.through, x, dx, dim=1)
+        elif isinstance(problem.through, Identity):
+            a, da = x, dx
+        else:
+            B, k = dx.shape[:2]
+            each = torch.arange(B, device=x.device).repeat_interleave(k)
+            a = problem.through(x)
+            da = problem.through.select(each)(dx.flatten(0, 1)).reshape(B, k, *a.shape[1:])
+        parts = [_term_tangents(problem, name, a, da) for name in problem.objective.terms]
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat([r for r, _ in parts], 1), torch.cat([dr for _, dr in parts], 2)
+
+
+def _term_tangents(problem: Problem, name: str, a: Tensor, da: Tensor) -> tuple[Tensor, Tensor]:
+    """√w r (B, m) of one term and its tangents (B, k, m), at a = A(G(z)) with tangents da."""
+    (w, term), prepared = problem.objective.terms[name], problem.prepared[name]
 
     def residual(a: Tensor) -> Tensor:
-        r = problem.objective.image_residual(a, problem.prepared)
+        r = term.residual(a, prepared)
         if r is None:
             names = ", ".join(problem.objective.terms)
             raise Unsupported(
@@ -118,14 +139,11 @@ def _residual_tangents(problem: Problem, x: Tensor, dx: Tensor) -> tuple[Tensor,
             )
         return r
 
-    with _explained():
-        if not problem.through.linear:
-            return _pushed(lambda x: residual(problem.through(x)), x, dx, dim=1)
-        B, k = dx.shape[:2]
-        each = torch.arange(B, device=x.device).repeat_interleave(k)
-        a = problem.through(x)
-        da = problem.through.select(each)(dx.flatten(0, 1)).reshape(B, k, *a.shape[1:])
-        return _pushed(residual, a, da, dim=1)
+    if isinstance(term, L2):  # by far the commonest, and linear
+        r, dr = residual(a), term.push(da, prepared)
+    else:
+        r, dr = _pushed(residual, a, da, dim=1)
+    return (r, dr) if w == 1 else (math.sqrt(w) * r, math.sqrt(w) * dr)
 
 
 def _penalty_tangents(problem: Problem, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ from preimage.inversion.verdict import calibrate, contrast_of
 if TYPE_CHECKING:
     from preimage.inversion.inverter import Inverter
 
-RECOVERED = 128  # the generator's own images by which the solver is judged
+RECOVERED = 128  # the generator's own images, at most, by which the solver is judged
 
 
 def judged(inverter: Inverter, found: Inversion, problem: Problem, settings: Settings) -> Inversion:
@@ -76,9 +76,10 @@ def calibrating(
     inverter.calibrations.pop(settings.key, None)
     settings = replace(settings, restarts=0, posterior=False)
     yield from inverter.prepare(settings)
-    own = inverter.model.sample(RECOVERED, seed=inverter.seed + 1)
+    n = min(RECOVERED, len(heldout))
+    own = inverter.model.sample(n, seed=inverter.seed + 1)
     own = ((own + 1) * 127.5).round() / 127.5 - 1
-    own_labels = inverter.model.labels_for(RECOVERED)
+    own_labels = inverter.model.labels_for(n)
     errors, contrasts, total = [], [], len(heldout) + len(own)
     for images, classes in ((heldout, labels), (own, own_labels)):
         found, contrast = [], []

@@ -90,6 +90,13 @@ class L2(Pointwise):
     def root(self, e: Tensor) -> Tensor:
         return e
 
+    def push(self, da: Tensor, prepared: Tensor) -> Tensor:
+        """The residual's tangents (B, k, m), of tangents da (B, k, …): it is linear in a."""
+        scaled = da.flatten(2) / math.sqrt(da[0, 0].numel())
+        if prepared.dim() == da.dim() - 1:
+            return scaled
+        return scaled * prepared[:, 1].sqrt().flatten(1)[:, None]
+
 
 class L1(Pointwise):
     """ρ(e) = |e|. √|e| has no derivative at 0, so there is no residual."""

@@ -126,7 +126,7 @@ class Autoencoder(LatentModel):
     def decode(
         self, z: Tensor, labels: Tensor | None = None, *, space: str | None = None
     ) -> Tensor:
-        self.named_space(space)
+        self.check_space(space)
         u = self.raw(z, labels)
         if self.axes is not None:
             u = self.axes.images(u)

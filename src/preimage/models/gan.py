@@ -55,7 +55,7 @@ class GAN(LatentModel):
     def decode(
         self, z: Tensor, labels: Tensor | None = None, *, space: str | None = None
     ) -> Tensor:
-        self.named_space(space)
+        self.check_space(space)
         if self.classes:
             if labels is None:
                 raise InputError("this model is conditional; give a class label for each latent")

@@ -34,7 +34,7 @@ class WrappedModel(LatentModel):
     def decode(
         self, z: Tensor, labels: Tensor | None = None, *, space: str | None = None
     ) -> Tensor:
-        self.named_space(space)
+        self.check_space(space)
         x = self.generator(z) if labels is None else self.generator(z, labels)
         low, high = self.range
         return ((x - low) * (2 / (high - low)) - 1).reshape(len(z), *self.data.shape)
