@@ -1,5 +1,7 @@
 """`method="auto"`: planted latents come back, whatever the objective, operator and start."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -158,3 +160,20 @@ def test_status_and_counts_go_on_from_one_solver_to_the_next(model, prepared):
             assert (search.loss <= last[1]).all()
         last = search.evaluations.clone(), search.loss.clone()
     assert (search.status != Status.RUNNING).all()
+
+
+def test_an_encoder_that_is_nearer_is_followed(model, prepared):
+    """Where the cascade was fitted to something else, the latents are the encoder's."""
+    z = model.space.sample(8, seed=6)
+    y = model.decode(z)
+
+    class Knowing(nn.Module):
+        def forward(self, x):
+            return z[(x.flatten(1)[:, None] - y.flatten(1)).square().sum(2).argmin(1)]
+
+    with_encoder = wrap(model.generator, data=model.data, space=model.space, encoder=Knowing())
+    wrong = replace(prepared.cascade, maps=torch.zeros_like(prepared.cascade.maps))
+    search = solve(
+        auto(problem_of(with_encoder, z), steps=2, tolerance=1e-10, prepared=Prepared(wrong))
+    )
+    assert relative(search.z, z).max() < 1e-3
