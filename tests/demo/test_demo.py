@@ -58,6 +58,7 @@ def test_every_section_is_there(made):
         "Faces nobody drew",
         "Between two images",
         "The whole space",
+        "The code behind an image",
         "VAE against GAN",
     ]
 

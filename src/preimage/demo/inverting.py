@@ -15,6 +15,7 @@ from preimage.core import LatentModel
 from preimage.data import images
 from preimage.demo.material import SCALE, Material
 from preimage.inversion import Inversion, Inverter, Settings
+from preimage.inversion.operators import Mask
 from preimage.pictures import Figure, Section, pairs
 
 CALIBRATION = 100  # held-out images that a verdict compares with; fewer never say "outside"
@@ -23,14 +24,14 @@ STEPS = 12  # iterations: what further ones change cannot be seen
 
 
 def inversion(material: Material) -> Section:
-    faces, digits = inverted_faces(material), inverted_digits(material)
+    figures = [inverted_faces(material), half_hidden(material), inverted_digits(material)]
     return Section(
         "The code behind an image",
         "Inversion asks the other way round: which code draws this image? A search from the "
         "encoder's guess, or from no guess at all, moves the code until the picture fits. Below "
         "each image stands what is left of it and the verdict: how many held-out images are "
         "farther from the model's range.",
-        [faces, digits],
+        figures,
         command=f"preimage invert {material.runs['faces'].path} IMAGES",
     )
 
@@ -47,10 +48,26 @@ def inverted_faces(material: Material) -> Figure:
     rows = {"image": targets, "encoder": guess, "found": found.images}
     rows["left over"] = found.images - targets
     caption = (
-        "Six held-out faces, then two images that are no faces: the search finds the nearest face "
-        "there is, and the verdict says that it is not near."
+        "Six held-out faces, then two images that are no faces: for those the search strays to "
+        "codes that draw no face either, still misses, and the verdict says so."
     )
     return Figure(caption, sheet(rows, found, SCALE["faces"]), pixelated=False)
+
+
+def half_hidden(material: Material) -> Figure:
+    """Held-out faces of which the right half is not seen."""
+    faces = material.heldout("faces", CALIBRATION + SHOWN)[-SHOWN:]
+    seen = torch.ones(faces.shape[2:])
+    seen[:, faces.shape[3] // 2 :] = 0
+    half = torch.where(seen.bool(), faces, 0.0)
+    settings = Settings(through=Mask(seen), prior="density", start="mean", steps=2 * STEPS)
+    found = Inverter(material.models["faces"]).invert(half, settings=settings)
+    rows = {"image": faces, "half is seen": half, "found": found.images}
+    caption = (
+        "The same faces with one half hidden: the search fits the half it sees, and the model "
+        "knows what belongs to it."
+    )
+    return Figure(caption, pairs(rows, scale=SCALE["faces"], padding=4), pixelated=False)
 
 
 def inverted_digits(material: Material) -> Figure:
