@@ -155,9 +155,10 @@ def vae_gan(facts: Facts) -> Plan:
     likelihood = Likelihood(
         steps=facts.steps(13, 256), batch_size=256, beta=0.1, start_rate=1.0, flip=facts.flip
     )
+    batch_size = 256 if facts.n >= 10_000 else 128
     adversarial = Adversarial(
-        steps=facts.steps(4, 256),
-        batch_size=256,
+        steps=facts.steps(4, batch_size),
+        batch_size=batch_size,
         learning_rate=3e-4,
         critic_rate=5e-4,
         r1=1.0,
