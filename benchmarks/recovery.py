@@ -242,14 +242,21 @@ ROWS: dict[str, Callable[[Generator, Counts, Row], Row | None]] = {
 """Everything that is measured of a generator, in this order."""
 
 
-def measured(g: Generator, counts: Counts, rows: Row, names: list[str]) -> Iterator[Row]:
-    """The rows so far, after each of those named that is measured."""
+def measured(
+    g: Generator, counts: Counts, rows: Row, names: list[str]
+) -> Iterator[tuple[str, Row]]:
+    """Those rows of `ROWS` that there are for this generator, one after another."""
     for name in names:
         row = ROWS[name](g, counts, rows)
         if row is not None:
             rows = {**rows, name: row}
             print(f"  {name}: { {k: v for k, v in row.items() if k != 'errors'} }", flush=True)
-            yield rows
+            yield name, row
+
+
+def written(name: str) -> Row:
+    """The rows of a generator that have been written down."""
+    return (machine.read(file_of(name)) or {"rows": {}})["rows"]
 
 
 def result(g: Generator, rows: Row) -> Row:
@@ -289,12 +296,13 @@ def main() -> None:
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
             continue
         print(f"{name}: {g.what}", flush=True)
-        before = {} if options.quick else (machine.read(file_of(name)) or {"rows": {}})["rows"]
+        before = {} if options.quick else written(name)
         wanted = options.rows or [row for row in ROWS if options.again or row not in before]
         wanted = [row for row in wanted if not (options.quick and row == "picture")]
         counts = QUICK if options.quick else SMALL if g.d * g.model.data.size > 1e6 else Counts()
-        for rows in measured(g, counts, before, wanted):
-            if not options.quick:
+        for key, row in measured(g, counts, before, wanted):
+            if not options.quick:  # another process may have written other rows meanwhile
+                rows = {**written(name), key: row}
                 machine.write(file_of(name), result(g, rows), rooms=ROOMS)
 
 

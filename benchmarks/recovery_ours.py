@@ -18,7 +18,12 @@ from preimage.inversion.inverter import Inverter
 from preimage.inversion.settings import Settings
 from preimage.inversion.stream import Inverting, Targets
 
-ENCODER_STEPS = 600
+ENCODERS = {  # generator → steps of training, passes over an image
+    "mnist-gan": (250, 5),
+    "mnist-dcgan": (8, 8),
+    "mnist-vae-conv": (8, 12),
+    "faces-vae-conv": (8, 12),
+}
 
 
 @dataclass(frozen=True)
@@ -43,20 +48,18 @@ def prepared(model: pi.LatentModel, *, fold: bool) -> Ready:
 
 def encoder(g: Generator) -> Ready:
     """An encoder learned beside one of our runs, alone; trained once, and kept with the run."""
-    note = WORK / f"{g.name}-encoder-{ENCODER_STEPS}.json"
+    steps, passes = ENCODERS[g.name]
+    note = WORK / f"{g.name}-encoder-{steps}-{passes}.json"
     assert g.run is not None  # only ours have one
     if not note.exists():
         start = time.process_time()
         options: dict[str, Any] = {"seed": 0, "device": "cpu", "validations": 1, "replace": True}
-        pi.train_encoder(g.run, steps=ENCODER_STEPS, **options)
+        pi.train_encoder(g.run, steps=steps, refinements=passes, **options)
         note.write_text(json.dumps({"cpu_seconds": time.process_time() - start}))
     encoded = pi.load_encoder(g.run, g.model)
 
-    def find(_: pi.LatentModel, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            return torch.cat([encoded.encode(part).mean for part in x.split(64)])
-
-    return Ready(find, json.loads(note.read_text())["cpu_seconds"])
+    seconds = json.loads(note.read_text())["cpu_seconds"]
+    return Ready(lambda _, x: encoded.latents(x, batch_size=64), seconds)
 
 
 def verdict(g: Generator, others: Tensor, *, calibration: int = 500) -> dict[str, Any]:
