@@ -322,3 +322,44 @@ def test_concatenated_traces_stay_at_their_last_value(ready: Inverter) -> None:
     assert len(both) == 4
     assert both.trace.shape[1] == found.trace.shape[1]
     assert (both.trace[2:] == found.trace[:, :1]).all()
+
+
+class Blob(nn.Module):
+    """A small bright spot at the place that two latents name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(5.0))
+
+    def forward(self, z: Tensor) -> Tensor:
+        at = 16 + self.scale * z  # (B, 2)
+        i = torch.arange(32.0)
+        y, x = (torch.exp(-((i - at[:, k, None]) ** 2) / 8) for k in (0, 1))
+        return 2 * y[:, None, :, None] * x[:, None, None, :] - 1
+
+
+def test_low_resolution_first_shows_the_way_where_details_do_not_overlap() -> None:
+    model = pi.wrap(Blob(), data=ImageSpec(1, 32, 32), space=LatentSpace((2,)))
+    z = torch.tensor([[1.6, -1.5], [-1.8, 0.4], [1.2, 1.9]])
+    x = model.decode(z).detach()
+    options = {"method": "levenberg-marquardt", "start": "mean"}
+    lost = pi.invert(model, x, **options)
+    found = pi.invert(model, x, **options, coarse=True)
+    assert ((lost.z - z).norm(dim=1) > 0.5).any()
+    assert torch.allclose(found.z, z, atol=1e-3)
+    unseen = torch.ones(32, 32)
+    unseen[::3] = 0
+    hidden = torch.where(unseen.bool(), x, 0.0)
+    behind = pi.invert(model, hidden, **options, coarse=True, through=pi.Mask(unseen))
+    assert torch.allclose(behind.z, z, atol=1e-2)
+
+
+def test_samples_are_nearest_in_features_where_that_is_asked_for(ready: Inverter) -> None:
+    z, x = planted(ready, 3)
+    corner = lambda x: x[:, :, :3, :3].flatten(1)  # noqa: E731
+    found = pi.invert(
+        ready, x, start="nearest-features", feature_net=corner, loss=["l2", "features"], steps=60
+    )
+    assert (found.z - z).norm(dim=1).max() < 0.1
+    pixels = pi.invert(ready, x, start="nearest", steps=60)
+    assert not torch.equal(found.start, pixels.start)

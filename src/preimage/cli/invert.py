@@ -61,6 +61,9 @@ def invert(
     starts: Annotated[
         int, typer.Option(min=1, help="Searches of each image; the best goes on.")
     ] = 1,
+    coarse: Annotated[
+        bool, typer.Option("--coarse", help="Search at low resolution first.")
+    ] = False,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Iterations at most. Unset, the method's own.")
     ] = None,
@@ -115,6 +118,7 @@ def invert(
             method=method,
             start=start,
             starts=starts,
+            coarse=coarse,
             steps=steps,
             tolerance=tolerance,
             label=label,

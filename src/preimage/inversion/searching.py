@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from preimage.core import Unsupported
+from preimage.core import InputError, Unsupported
 from preimage.inversion.auto import Prepared, auto, suited
 from preimage.inversion.encoder import EncodedModel
-from preimage.inversion.operators import Identity
+from preimage.inversion.operators import Blur, Compose, Downsample, Identity, ImageOperator
 from preimage.inversion.problem import Problem
 from preimage.inversion.search import Search, Solver, Status, solve
 from preimage.inversion.settings import Settings, operator_key
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from preimage.inversion.inverter import Inverter
 
 SHORT = 5  # iterations of the first searches, where several starts compete
+COARSE = 15  # iterations at each lower resolution
+FACTORS = (8, 4, 2)  # by which images are first made smaller
+SMALLEST = 4  # pixels across, below which nothing is left to see
 FREE = ("auto", "cma", "encoder")  # methods that need no gradient
 
 
@@ -35,11 +39,38 @@ def start_of(inverter: Inverter, problem: Problem, settings: Settings) -> Tensor
         if not start.startswith("nearest"):
             z[:, 0] = _named(inverter, problem, settings, start)
         z = halving(problem, z, solver_of(problem, settings), steps=SHORT).z
+    elif settings.coarse:
+        z = _named(inverter, problem, settings, start)
     elif start == "auto" and settings.method == "auto" and not _encodes(inverter, problem):
         return None
     else:
         z = _named(inverter, problem, settings, start)
-    return problem.project(z)
+    z = problem.project(z)
+    return coarse_to_fine(problem, z, settings) if settings.coarse else z
+
+
+def coarse_to_fine(problem: Problem, z: Tensor, settings: Settings) -> Tensor:
+    """Latents (B, d) after short searches at an eighth, a quarter and half of the resolution.
+
+    Where details do not overlap, as strokes that lie beside each other, the error at full
+    resolution does not say which way to go; that of small blurred images does.
+
+    Raises InputError where observations are no images.
+    """
+    y = problem.target
+    if y.ndim != 4:
+        raise InputError("coarse=True needs observations that are images; leave it out")
+    for factor in FACTORS:
+        if min(y.shape[2:]) < SMALLEST * factor:
+            continue
+        shrink = Compose(Blur(factor / 2), Downsample(factor))
+        through = Compose(cast(ImageOperator, problem.through), shrink)
+        weights = through.weights(shrink(y))
+        prepared = problem.objective.prepare(shrink(y), weights)
+        small = replace(problem, target=shrink(y), through=through, prepared=prepared)
+        solver = solver_of(small, settings)
+        z = solve(solver(small, z, steps=COARSE, tolerance=settings.tolerance)).z
+    return z
 
 
 def first_latents(inverter: Inverter, problem: Problem) -> Tensor:

@@ -47,8 +47,9 @@ class Settings:
     starts: int = 1  # short searches of each image, of which the best goes on
     restarts: int = 0  # further searches to the end: other solutions, and evidence for the verdict
     posterior: bool = False  # whether to say what each image leaves undetermined
+    coarse: bool = False  # low resolution first
     steps: int | None = None  # iterations of one image at most; None for the method's own
-    tolerance: float = 1e-10  # the objective at which an image is finished
+    tolerance: float = 1e-8  # the objective at which an image is finished: 1/80 of a grey level
     batch_size: int = 128  # images searched for at once
     seed: int = 0
 
