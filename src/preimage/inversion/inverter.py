@@ -214,7 +214,7 @@ class Inverter:
         nearest = isinstance(settings.start, str) and settings.start.startswith("nearest")
         named = nearest or settings.starts > 1 or settings.restarts > 0
         alone = not self._uses_cascade(settings) and not self.model.can("encode")
-        return named or alone or self.model.conditional
+        return named or alone
 
     def _folded(self) -> bool:
         return self.compiled is not None and self.compiled.refusal is None

@@ -3,7 +3,7 @@
 Damping by the gain ratio: Nielsen, "Damping Parameter in Marquardt's Method", 1999; Madsen, Nielsen
 & Tingleff, "Methods for Non-Linear Least Squares Problems", 2nd ed., algorithm 3.16. c is the mean
 of JᵀJ's diagonal, so that λ means the same for every generator. Between Jacobians, Broyden's
-rank-one updates (ibid., equation 3.31) as long as each step at least halves F.
+rank-one updates (ibid., equation 3.31) as long as each step divides F by 8 at least.
 
 Cost: one decoding an iteration, and where a Jacobian is due d of them at once. For latents of up to
 about 128 numbers; m < d is no difficulty.
@@ -52,7 +52,7 @@ def levenberg_marquardt(
     steps: int = 60,
     tolerance: float = 0.0,
     damping: float = 1e-2,
-    reuse: float = 2.0,
+    reuse: float = 8.0,
     dtype: torch.dtype | None = None,
     pixels: int | None = None,
     fall: float = 1e-4,
