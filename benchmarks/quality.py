@@ -53,11 +53,11 @@ ROWS: dict[str, tuple[float, ...]] = {  # data/recipe → budgets in CPU minutes
     "mnist/vae-2d": (1.5,),
     "mnist/vae-conv": (1.5,),
     "mnist/vae-pca": (1,),
-    "mnist/cvae": (2,),
-    "mnist/vae-sharp": (2,),
-    "mnist/cgan": (2,),
-    "mnist/wgan-gp": (2,),
-    "mnist/progressive": (2,),
+    "mnist/cvae": (1,),
+    "mnist/vae-sharp": (1,),
+    "mnist/cgan": (1,),
+    "mnist/wgan-gp": (1,),
+    "mnist/progressive": (1,),
 }
 
 
