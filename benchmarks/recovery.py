@@ -58,7 +58,7 @@ class Counts:
     streamed: tuple[int, ...] = (10, 1_000, 10_000)
 
 
-SMALL = Counts(batched=32, choice=16, slow=8, starts=4)  # for the largest generator
+SMALL = Counts(batched=32, choice=16, slow=8, slowest=1, starts=4)  # for the largest generator
 QUICK = Counts(8, 4, 4, 2, 1, 8, 1, 4, (10, 300))
 
 Row = dict[str, Any]
