@@ -103,6 +103,8 @@ def _calibrated(
         heldout, labels = _fitted(calibration, ready.model.data)[0], None
     elif not calibration or run is None or not ready.shares(settings):
         return
+    elif isinstance(settings.start, Tensor):
+        return  # held-out images have no starts of their own
     else:
         data = api.run_dataset(Run.open(run), progress=progress)
         held = data.heldout[:calibration]
@@ -171,7 +173,7 @@ def _job(
     rows = wanted.nonzero()[:, 0]
 
     def batches() -> Iterator[Targets]:
-        for index in rows.split(settings.batch_size):
+        for index in rows.split(settings.batch_size) if len(rows) else ():
             yield Targets(
                 index,
                 source.batch(index),
@@ -228,6 +230,7 @@ def inverting_files(
         "through": list(through),
         "seed": seed,
         "label": label,
+        "calibration": calibration,
         **{name: value for name, value in settings.items() if name != "batch_size"},
     }
     if not resume:
@@ -237,7 +240,9 @@ def inverting_files(
     chosen = Settings.of(through=a, seed=seed, **settings)
     spec = ready.observation(chosen.through)
     source = _source(images, spec, progress)
-    asked["images"] = len(source)
+    assert isinstance(source, Dataset)  # as everything that comes from a path
+    asked["images"] = f"{len(source)}, {source.fingerprint}"
+    asked["weights"] = fingerprint(ready.model)
     done = InversionFolder.open(folder, asked).done() if resume else None
     job = _job(ready, source, chosen, n=n, label=label, done=done)
     ready.objective(chosen)  # all that can be wrong is found before anything is written
@@ -317,6 +322,10 @@ class _Tensors:
 
 def _source(images: Images, spec: DataSpec, progress: Progress | None) -> Dataset | _Tensors:
     """Anything a person calls images, as observations of this spec."""
+    if spec.kind != "image" and not isinstance(images, Tensor):
+        raise InputError(
+            f"this operator's observations are {spec}, which no file holds; give them as a tensor"
+        )
     if isinstance(images, str | os.PathLike):
         size = (spec.height, spec.width)
         return _load_data(images, size=size, channels=spec.channels, progress=progress)
@@ -335,13 +344,20 @@ def _source(images: Images, spec: DataSpec, progress: Progress | None) -> Datase
 def _fitted(images: Tensor, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:
     """Images (B, C, H, W) or (C, H, W) brought to a spec, and what was done to them."""
     x = images.detach().float()
+    if not x.isfinite().all():
+        raise InputError("the images hold values that are not finite (NaN or ∞); mend them first")
+    if spec.kind != "image":  # what an operator of one's own gives: there is no fitting it
+        if x.ndim != 1 + len(spec.shape) or tuple(x.shape[1:]) != spec.shape or not len(x):
+            raise InputError(
+                f"observations of shape {tuple(x.shape)}; "
+                f"give (B, {', '.join(map(str, spec.shape))}), as `through` does"
+            )
+        return x, ()
     x = x[None] if x.ndim == 3 else x
     if x.ndim != 4 or not len(x) or x.shape[1] not in {1, 3, spec.channels}:
         raise InputError(
             f"images of shape {tuple(images.shape)}; give (B, {', '.join(map(str, spec.shape))})"
         )
-    if not x.isfinite().all():
-        raise InputError("the images hold values that are not finite (NaN or ∞); mend them first")
     notes = []
     if x.shape[1] != spec.channels:
         notes.append(f"images with {x.shape[1]} channels were brought to {spec.channels}")

@@ -96,11 +96,10 @@ def searches_of(
     if settings.method != "auto":
         assert z is not None  # only `auto` chooses for itself
         return SOLVERS[settings.method](problem, z, steps=steps, tolerance=tolerance)
-    calibration = inverter.calibrations.get(settings.key)
+    # no floor from a calibration: fresh images would be searched for longer than the held-out ones
+    # that their errors are held against
     prepared = Prepared(
-        cascade=inverter.cascades.get(operator_key(problem.through)),
-        pool=inverter.pool,
-        floor=torch.inf if calibration is None else calibration.floor,
+        cascade=inverter.cascades.get(operator_key(problem.through)), pool=inverter.pool
     )
     return auto(problem, z, steps=steps, tolerance=tolerance, prepared=prepared)
 

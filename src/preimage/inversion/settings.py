@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import itertools
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -13,7 +16,7 @@ from preimage.core import InputError
 from preimage.core.errors import nearest_name
 from preimage.inversion.losses import Weights
 from preimage.inversion.objective import Objective, Projection
-from preimage.inversion.operators import Identity, as_operator
+from preimage.inversion.operators import Identity, ImageOperator, as_operator
 from preimage.inversion.problem import Operator
 from preimage.inversion.solvers import SOLVERS
 from preimage.inversion.terms import Features
@@ -87,7 +90,7 @@ class Settings:
     @property
     def key(self) -> str:
         """What the answers depend on: equal keys, equal answers. Parts without a name of their
-        own (networks, objectives, latents) are told apart within this process only, by an "@".
+        own (networks, objectives, functions) are told apart within this process only, by an "@".
         """
         other = ("through", "batch_size", "restarts", "posterior")
         parts = [
@@ -98,19 +101,43 @@ class Settings:
 
 def operator_key(through: Operator) -> str:
     """What tells operators apart: their kind and everything they hold."""
-    parts = [type(through).__name__]
-    for name, value in sorted(getattr(through, "__dict__", {}).items()):
-        if isinstance(value, Tensor):
-            content = value.detach().cpu().contiguous().double().numpy().tobytes()
-            value = hashlib.blake2b(content, digest_size=8).hexdigest()
-        elif isinstance(value, tuple):
-            value = [operator_key(v) if hasattr(v, "select") else v for v in value]
-        elif callable(value):
-            value = _word(value)
-        parts.append(f"{name}={value}")
-    return " ".join(parts)
+    held = sorted(getattr(through, "__dict__", {}).items())
+    return " ".join([type(through).__name__, *(f"{name}={_word(value)}" for name, value in held)])
 
 
 def _word(value: object) -> str:
-    plain = isinstance(value, str | int | float | dict | list | tuple | None)
-    return repr(value) if plain else f"@{id(value)}"
+    """What tells values apart; of objects without a name, by an "@", in this process only."""
+    if value is None or isinstance(value, str | int | float):
+        return repr(value)
+    if isinstance(value, Tensor):
+        content = value.detach().cpu().contiguous().double().numpy().tobytes()
+        return f"{tuple(value.shape)} {hashlib.blake2b(content, digest_size=8).hexdigest()}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_word, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name!r}: {_word(v)}' for name, v in value.items())}}}"
+    if isinstance(value, ImageOperator):
+        return operator_key(value)
+    return f"@{_number(value)}"
+
+
+_numbers: dict[int, tuple[Callable[[], object], int]] = {}  # by id, which is given again
+
+
+def _number(value: object) -> int:
+    """A number that no other object has had in this process."""
+    kept = _numbers.get(id(value))
+    if kept is None or kept[0]() is not value:
+        try:
+            alive: Callable[[], object] = weakref.ref(value)
+        except TypeError:  # it is of a kind that takes none, so it is kept
+            alive = partial(_itself, value)
+        kept = _numbers[id(value)] = alive, next(_count)
+    return kept[1]
+
+
+def _itself(value: object) -> object:
+    return value
+
+
+_count = itertools.count()
