@@ -154,3 +154,35 @@ def test_a_folder_of_other_options_is_not_gone_on_with(preimage, vae, photos, he
     )
     assert other.status == 2
     assert "loss" in other.err
+
+
+def test_what_is_done_can_be_resumed_to_no_effect(preimage, vae, photos, here: Path) -> None:
+    options = ["invert", vae, photos, "--out", "found", "--calibration", 0, "--json"]
+    done = preimage(*options)
+    again = preimage(*options, "--resume")
+    assert again.status == 0, again.err
+    assert again.json["images"] == done.json["images"]
+
+
+def test_other_images_and_calibrations_are_not_gone_on_with(preimage, vae, photos, here) -> None:
+    options = ["invert", vae, photos, "--out", "found"]
+    preimage(*options, "--calibration", 0, "-n", 2)
+    refused = preimage(*options, "--calibration", 20, "--resume")
+    assert (refused.status, "calibration = 0, not 20" in refused.err) == (2, True)
+    pi.save_images(pi.load(vae).sample(5, seed=4), photos)  # as many, under the same names
+    refused = preimage(*options, "--calibration", 0, "--resume")
+    assert (refused.status, "begun with images = 5," in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize("written", ['{"format": "x"}', "[]", "{}", "no JSON"])
+def test_a_broken_folder_is_refused_in_a_line(preimage, vae, photos, here, written: str) -> None:
+    (here / "found").mkdir()
+    (here / "found/settings.json").write_text(written)
+    done = preimage("invert", vae, photos, "--out", "found", "--calibration", 0, "--resume")
+    assert done.status == 2
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_given_starts_are_no_procedure_that_a_verdict_could_be_held_against(vae, photos) -> None:
+    found = pi.invert(str(vae), str(photos), start=torch.zeros(5, 20), steps=3)
+    assert found.verdicts is None

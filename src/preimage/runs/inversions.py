@@ -47,7 +47,7 @@ class InversionFolder:
         if not (path / "settings.json").is_file():
             raise InputError(f"{path} holds no inversion to resume; leave --resume out to begin")
         found = read_json(path / "settings.json")
-        if not isinstance(found, dict) or found.get("format", 0) > FORMAT:
+        if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise InputError(f"{path}/settings.json is not of this version; begin anew elsewhere")
         wanted = json.loads(json.dumps({"format": FORMAT, **settings}))
         for name in sorted({*found, *wanted}):
@@ -93,6 +93,8 @@ class InversionFolder:
         parts = [self._part(path) for path in sorted((self.path / "parts").glob("*.safetensors"))]
         if not parts:
             return {}
+        if any(part.keys() != parts[0].keys() for part in parts):
+            raise InputError(f"the parts of {self.path} are not of one inversion; begin anew")
         lengths = [part["trace"].shape[1] for part in parts]
         for part in parts:  # a batch that ended early stays at its last loss
             trace = part["trace"]
@@ -104,9 +106,12 @@ class InversionFolder:
 
     def _part(self, path: Path) -> dict[str, Tensor]:
         try:
-            return load_file(path)
+            part = load_file(path)
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path} is broken ({error}); delete it and --resume") from None
+        if not {"index", "z", "trace"} <= part.keys():
+            raise InputError(f"{path} is no part of an inversion; delete it and --resume")
+        return part
 
     def finish(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         """Write all latents in two formats, and what is known of each image as JSON."""
