@@ -227,6 +227,7 @@ BAD = {
     "too small to be downsampled": lambda: Downsample(16)(images()),
     "a sigma or a kernel": lambda: Blur(),
     "number above 0": lambda: Blur(0.0),
+    "at most 1000": lambda: Blur(1e9),
     "both odd": lambda: Blur(kernel=torch.ones(2, 2)),
     "not 0 everywhere": lambda: Blur(kernel=torch.zeros(3, 3)),
     "no luma": lambda: Grey()(images(0, 1, 2, 3, 3)),

@@ -16,6 +16,7 @@ from preimage.core.errors import nearest_name
 from preimage.inversion.operators.base import ImageOperator, fitted
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+WIDEST = 1000  # standard deviation of a Gaussian kernel, in pixels, at most
 TRUNCATE = 4.0  # standard deviations at which a Gaussian kernel ends
 
 
@@ -172,15 +173,17 @@ class Blur(ImageOperator):
 
     def __init__(self, sigma: float | None = None, *, kernel: Tensor | None = None):
         """
-        sigma: standard deviation in pixels of a Gaussian, above 0; or else
+        sigma: standard deviation in pixels of a Gaussian, above 0, at most 1000; or else
         kernel: (k, l), odd sizes, at least 0; it is divided by its sum.
         """
         if (sigma is None) == (kernel is None):
             raise InputError("Blur takes a sigma or a kernel, one of them, as in Blur(2.0)")
         self.sigma = None if sigma is None else float(sigma)
         if kernel is None:
-            if self.sigma is None or not (self.sigma > 0 and math.isfinite(self.sigma)):
-                raise InputError(f"a blur of σ {sigma:g} pixels; give a number above 0")
+            if self.sigma is None or not 0 < self.sigma <= WIDEST:
+                raise InputError(
+                    f"a blur of σ {sigma:g} pixels; give a number above 0, and at most {WIDEST}"
+                )
             self.gaussian = gaussian_kernel(self.sigma, int(TRUNCATE * self.sigma + 0.5))
             return
         kernel = torch.as_tensor(kernel, dtype=torch.float64)
