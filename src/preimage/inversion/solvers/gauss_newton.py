@@ -90,7 +90,7 @@ def truncated_cg(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """s (M, d), the fall of F that the linear model predicts for it (M,), and products spent (M,).
 
-    Each image's loop ends at a residual below min(½, √(‖g‖ / ‖R‖)) ‖g‖.
+    Each image's loop ends at a residual below √min(0.1, ‖g‖) ‖g‖, or a hundredth of ‖g‖.
     """
     s, e, p = torch.zeros_like(g), -g, -g  # e: the equations' residual
     ee = e.square().sum(1)
