@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from preimage.cli.jobs import check_alone, trained
 from preimage.cli.options import Device, Json, RunFolder, Seed, parse_settings
 from preimage.cli.output import show
 from preimage.cli.progress import Bar
-from preimage.cli.stopping import saved_on_signal
 
 if TYPE_CHECKING:
     from preimage import Training
@@ -68,7 +67,7 @@ def encoder(
 
     with Bar() as bar:
         if resume:
-            _check_alone(context)
+            check_alone(context, "run", "resume", "as_json")
             job = pi.resume_encoder(run, progress=bar)
         else:
             job = pi.encoder_training(
@@ -90,39 +89,10 @@ def encoder(
             assert isinstance(job, pi.Training)
         for note in job.notes:
             bar.remark(note)
-        began = time.monotonic()
-        with saved_on_signal(job) as signals:
-            for step in job:
-                bar(step)
-    seconds = round(time.monotonic() - began, 3)
-    show(_result(job, bar, seconds), _text(job), as_json=as_json)
-    return 128 + signals[0] if signals and not job.finished else 0
-
-
-def _check_alone(context: typer.Context) -> None:
-    """Training goes on as it was configured: any other option would be without effect."""
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "")
-        if given is None or given.name != "COMMANDLINE":
-            continue
-        if parameter.name not in ("run", "resume", "as_json"):
-            raise typer.BadParameter(
-                "training goes on with its own images and options; leave this out with --resume",
-                param_hint=f"'{parameter.opts[0]}'",
-            )
-
-
-def _result(job: Training, bar: Bar, seconds: float) -> dict[str, Any]:
-    return {
-        "encoder": str(job.run.path),
-        "step": job.done,
-        "steps": job.total,
-        "finished": job.finished,
-        "seconds": seconds,
-        "figures": bar.figures,
-        "data": job.run.config["data"],
-        "notes": list(job.notes),
-    }
+        result, status = trained(job, bar)
+    named = {"encoder": str(job.run.path), **result}
+    show(named, _text(job), as_json=as_json)
+    return status
 
 
 def _text(job: Training) -> str:

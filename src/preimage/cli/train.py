@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shlex
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from preimage.cli.jobs import check_alone, trained
 from preimage.cli.options import Device, Json, Seed, parse_range, parse_settings, parse_size
 from preimage.cli.output import show
 from preimage.cli.progress import Bar
-from preimage.cli.stopping import saved_on_signal
 
 if TYPE_CHECKING:
     from preimage import Training
@@ -92,7 +91,7 @@ def train(
 
     with Bar() as bar:
         if resume is not None:
-            _check_alone(context)
+            check_alone(context, "resume", "as_json")
             job = pi.resume(resume, progress=bar)
         else:
             if source is None:
@@ -131,27 +130,10 @@ def train(
         for note in job.notes:
             bar.remark(note)
         bar.remark(f"{job.run.config['recipe']} → {job.run.path}")
-        began = time.monotonic()
-        with saved_on_signal(job) as signals:
-            for step in job:
-                bar(step)
-    seconds = round(time.monotonic() - began, 3)
-    show(_result(job, bar, seconds), _text(job), as_json=as_json)
-    return 128 + signals[0] if signals and not job.finished else 0
-
-
-def _check_alone(context: typer.Context) -> None:
-    """A run goes on as it was configured: any other option would be silently without effect."""
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "")
-        if given is None or given.name != "COMMANDLINE":
-            continue
-        if parameter.name not in ("resume", "as_json"):
-            name = parameter.opts[0] if parameter.opts[0].startswith("-") else "SOURCE"
-            raise typer.BadParameter(
-                "a run goes on with its own images and options; leave this out with --resume",
-                param_hint=f"'{name}'",
-            )
+        result, status = trained(job, bar)
+    named = {"run": str(job.run.path), "recipe": job.run.config["recipe"], **result}
+    show(named, _text(job), as_json=as_json)
+    return status
 
 
 def _settings(texts: list[str], context: typer.Context) -> dict[str, Any]:
@@ -164,20 +146,6 @@ def _settings(texts: list[str], context: typer.Context) -> dict[str, Any]:
                 f"'{name}' cannot be set so; use {flags.get(name, 'SOURCE')}", param_hint="'--set'"
             )
     return settings
-
-
-def _result(job: Training, bar: Bar, seconds: float) -> dict[str, Any]:
-    return {
-        "run": str(job.run.path),
-        "recipe": job.run.config["recipe"],
-        "step": job.done,
-        "steps": job.total,
-        "finished": job.finished,
-        "seconds": seconds,
-        "figures": bar.figures,
-        "data": job.run.config["data"],
-        "notes": list(job.notes),
-    }
 
 
 def _text(job: Training) -> str:
