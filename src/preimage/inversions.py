@@ -19,8 +19,7 @@ from torch import Tensor
 from preimage import api
 from preimage.core import DataSpec, ImageSpec, InputError, LatentModel, Step
 from preimage.core.errors import nearest_name
-from preimage.data import Dataset
-from preimage.data import load as _load_data
+from preimage.data import Dataset, load_as
 from preimage.inversion import Inversion, Inverter, Inverting, Settings, Targets
 from preimage.inversion.fingerprint import fingerprint
 from preimage.inversion.operators import (
@@ -51,7 +50,8 @@ def inverter(model: LatentModel | PathLike, *, device: str = "auto") -> Inverter
 
     model: a model, or the folder of a run. Of a run, a learned encoder is taken from RUN/encoder,
         and what was prepared before from RUN/inversion. A model has one inverter, as long as its
-        weights stay as they are.
+        weights stay as they are; it is put into evaluation mode, and asks for no gradients of its
+        weights any more: `model.train().requires_grad_()` makes it ready for training again.
 
     Raises InputError where the generator gives no finite image, or one that does not depend on
     the latent.
@@ -327,8 +327,7 @@ def _source(images: Images, spec: DataSpec, progress: Progress | None) -> Datase
             f"this operator's observations are {spec}, which no file holds; give them as a tensor"
         )
     if isinstance(images, str | os.PathLike):
-        size = (spec.height, spec.width)
-        return _load_data(images, size=size, channels=spec.channels, progress=progress)
+        return load_as(images, spec, progress=progress)
     if isinstance(images, Dataset):
         if images.spec.shape != spec.shape:
             raise InputError(

@@ -108,6 +108,14 @@ def test_what_a_mask_hides_is_filled_from_the_model(preimage, vae, photos, here:
     assert (found["error"] < 1e-3).all()
 
 
+def test_small_images_need_be_of_no_size_that_a_net_takes(preimage, vae, here: Path) -> None:
+    small = pi.save_images(pi.Downsample(2)(pi.load(vae).sample(5, seed=3)), here / "small")
+    done = preimage("invert", vae, small, "--through", "downsample=2", "--out", "found", "--json")
+    assert done.status == 0, done.err
+    found = load_file(here / "found/latents.safetensors")
+    assert (found["error"] < 1e-3).all()
+
+
 def test_a_learned_encoder_is_where_the_search_begins(preimage, gan, here: Path) -> None:
     run = here / "run"
     shutil.copytree(gan, run)
@@ -132,6 +140,8 @@ def test_a_learned_encoder_is_where_the_search_begins(preimage, gan, here: Path)
         (["--label", "3"], "without classes"),
         (["--resume"], "no inversion to resume"),
         (["--start", "encodr"], "did you mean 'encoder'"),
+        (["--loss", "l1", "--method", "gauss-newton"], "no sum of squares"),
+        (["--through", "downsample=2", "--method", "encoder"], "sees whole images only"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line_and_nothing_is_written(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from preimage.data import cache, digits, faces
     from preimage.data.dataset import Dataset
-    from preimage.data.loading import from_arrays, images, load
+    from preimage.data.loading import from_arrays, images, load, load_as
     from preimage.data.named import NamedSet, datasets
 
 _HOME = {
@@ -25,6 +25,7 @@ _HOME = {
     "from_arrays": "preimage.data.loading",
     "images": "preimage.data.loading",
     "load": "preimage.data.loading",
+    "load_as": "preimage.data.loading",
 }
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "from_arrays",
     "images",
     "load",
+    "load_as",
 ]
 
 

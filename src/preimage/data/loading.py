@@ -79,6 +79,22 @@ def load(
     return dataset
 
 
+def load_as(source: PathLike, spec: DataSpec, *, progress: Progress | None = None) -> Dataset:
+    """The same, of a model's size and channels, though they be none that a net of ours takes.
+
+    Raises InputError where there is nothing usable, and where the spec is not of images.
+    """
+    _check_images(spec)
+    base = store.root(None)
+    options = replace(checked(channels=spec.channels), size=(spec.height, spec.width))
+    return _cached(find(source, base), options, base, progress=progress)
+
+
+def _check_images(spec: DataSpec) -> None:
+    if spec.kind != "image" or spec.channels not in (1, 3):
+        raise InputError(f"the model takes {spec}, not grey or colour images")
+
+
 def _cached(
     source: Source,
     options: Options,
@@ -203,8 +219,7 @@ def images(
 
     Raises InputError where there is no image, or one cannot be read.
     """
-    if spec.kind != "image" or spec.channels not in (1, 3):
-        raise InputError(f"the model takes {spec}, not grey or colour images")
+    _check_images(spec)
     options = replace(
         checked(
             channels=spec.channels,

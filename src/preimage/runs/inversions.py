@@ -8,6 +8,7 @@ DIR/sheet.png, trace.png     the first few, looked at
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,6 +72,13 @@ class InversionFolder:
         metadata = {"sentences": json.dumps(sentences or {})}
         path = self.path / "parts" / f"{int(part['index'][0]):08d}.safetensors"
         write_bytes(path, save(rows, metadata=metadata))
+
+    def discard(self) -> None:
+        """Leave no trace of an inversion that has not come to its first answer."""
+        with contextlib.suppress(OSError):  # there is something
+            (self.path / "parts").rmdir()
+            (self.path / "settings.json").unlink()
+            self.path.rmdir()
 
     def sentences(self) -> dict[int, dict[str, str]]:
         """What was said of each image in words, by index and subject."""

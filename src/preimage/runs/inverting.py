@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preimage.core import LatentModel, Step
+from preimage.core import InputError, LatentModel, Step
 from preimage.inversion import Inversion, Inverting
 from preimage.inversion.result import recorded_iterations
 from preimage.inversion.search import Status
@@ -53,7 +53,11 @@ class FiledInversion:
         self.job.stop()
 
     def __iter__(self) -> Iterator[Step]:
-        yield from self.job
+        try:
+            yield from self.job
+        except InputError:  # what was asked for cannot be
+            self.folder.discard()
+            raise
 
     def _add(self, index: Tensor, found: Inversion) -> None:
         part = {name: getattr(found, name) for name in KEPT}
