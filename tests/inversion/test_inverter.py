@@ -363,3 +363,18 @@ def test_samples_are_nearest_in_features_where_that_is_asked_for(ready: Inverter
     assert (found.z - z).norm(dim=1).max() < 0.1
     pixels = pi.invert(ready, x, start="nearest", steps=60)
     assert not torch.equal(found.start, pixels.start)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_prior_weighs_as_much_as_there_are_values_to_outweigh_it(
+    ready: Inverter, factor: int
+) -> None:
+    """So that F = −log p(z | y) · 2σ²/N + constant, however many values N an observation has."""
+    σ, through = 0.3, pi.Compose(pi.Downsample(factor), pi.Noise(0.3))
+    z, x = planted(ready, 4)
+    y = through(x) + 0.1
+    problem = ready.problem(y, settings=Settings.of(through=through, prior=["density"]))
+    error = (problem.observe(z) - y).square().flatten(1).sum(1)
+    N = y[0].numel()
+    expected = (error / (2 * σ**2) + z.square().sum(1) / 2) * 2 * σ**2 / N
+    assert torch.allclose(problem.loss(z), expected, rtol=1e-4)

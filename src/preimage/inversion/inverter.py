@@ -131,8 +131,11 @@ class Inverter:
             self.pool = Pool.of(self.model, seed=self.seed, decode=self._decode())
         return self.pool
 
-    def objective(self, settings: Settings) -> Objective:
-        """What these settings minimise. Raises InputError where the model cannot have it."""
+    def objective(self, settings: Settings, *, values: int | None = None) -> Objective:
+        """What these settings minimise. Raises InputError where the model cannot have it.
+
+        values: numbers in an observation; by default those in an image.
+        """
         return objective(
             self.model,
             settings.loss,
@@ -140,6 +143,7 @@ class Inverter:
             project=settings.project,
             feature_net=settings.feature_net,
             noise=through_noise(settings) or None,
+            values=values,
         )
 
     def problem(
@@ -151,7 +155,7 @@ class Inverter:
         return Problem.of(
             self.model,
             y.to(device),
-            self.objective(settings),
+            self.objective(settings, values=y[0].numel()),
             settings.through or Identity(),
             labels=None if labels is None else labels.to(device),
             seed=settings.seed,
@@ -192,7 +196,10 @@ class Inverter:
         yield from calibrating(self, heldout, labels, settings or Settings())
 
     def posterior(self, found: Inversion, settings: Settings | None = None) -> Posterior:
-        """The Laplace posterior about the latents found: what the images leave undetermined."""
+        """The Laplace posterior about the latents found: what the images leave undetermined.
+
+        settings: those that they were found with, where an operator was given.
+        """
         problem = self.problem(found.target, found.labels, settings)
         return laplace(problem, found.z.flatten(1).to(self.model.device))
 

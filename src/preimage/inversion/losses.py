@@ -78,17 +78,19 @@ def objective(
     clip: bool | float | None = None,
     feature_net: Features | None = None,
     noise: float | None = None,
+    values: int | None = None,
 ) -> Objective:
     """The objective that is meant.
 
     loss: a name or some of TERMS and MODEL_TERMS, or a weight by name; an Objective stays as it is.
     prior: likewise of PENALTIES. A weight that is not given makes "l2" and "density" the negative
-        log-posterior of an image with `noise`, as far as the prior is N(0, I).
+        log-posterior of an observation with `noise`, all of it seen and the prior N(0, I).
     project: a name of PROJECTIONS, a function like one (see `Projection`), or some of them.
     clip: the bound of stochastic clipping; True takes it from the prior.
     feature_net: a network for "features" instead of the model's own: images in [−1, 1] → a tensor,
         or several.
     noise: standard deviation of the observations' noise; by default NOISE.
+    values: numbers in an observation; by default those in an image.
 
     Raises InputError for a name that is not known, a weight that is not above 0, or an objective
     that the model cannot have.
@@ -102,7 +104,8 @@ def objective(
     terms = {name: (w, _term(name, model, feature_net)) for name, w in weights.items()}
     if feature_net is not None and "features" not in terms:
         raise InputError('feature_net= is for the loss "features", as in loss=["l2", "features"]')
-    default = (NOISE if noise is None else noise) ** 2 * model.space.size / model.data.size
+    σ, N = NOISE if noise is None else noise, values or model.data.size
+    default = σ**2 * model.space.size / N
     penalties = {
         name: (v, _of_prior(name, PENALTIES, model))
         for name, v in _prior_weights(prior, default).items()
