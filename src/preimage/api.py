@@ -24,6 +24,7 @@ from preimage.data import images as _images
 from preimage.data import load as _load_data
 from preimage.data.cache import Entry as CacheEntry
 from preimage.models import build, wrap
+from preimage.runs.files import check_free
 from preimage.runs.pictures import save_images, save_latents, save_sheet
 from preimage.runs.run import Run
 from preimage.runs.run import load as _load_run
@@ -142,7 +143,7 @@ def training(
         summary_writer()  # or say at once that it is missing
     data_options = _known(data or {})
     if out is not None:
-        _check_free(Path(out))
+        check_free(Path(out), f"choose another --out, or --resume {out}")
     images = _load_data(source, progress=progress, **data_options)
     proposal = plan(images, recipe=recipe, steps=steps, conditional=conditional, **options)
     settings = {"seed": seed, "device": device, "precision": precision, "validations": validations}
@@ -327,11 +328,6 @@ def _check_budget(steps: int | None, minutes: float | None) -> None:
         raise InputError(f"--steps {steps} trains nothing; give at least 1")
     if minutes is not None and minutes <= 0:
         raise InputError(f"--minutes {minutes:g} trains nothing; give more than 0")
-
-
-def _check_free(path: Path) -> None:
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} exists already; choose another --out, or --resume {path}")
 
 
 def _free_folder(name: str, recipe: str) -> Path:

@@ -17,7 +17,7 @@ from preimage.core import InputError, LatentModel, Step
 from preimage.data import Dataset
 from preimage.evaluation import Comparison, report
 from preimage.evaluation import compare as _compare
-from preimage.runs.files import readable_errors, write_bytes, write_json
+from preimage.runs.files import check_free, readable_errors, write_bytes, write_json
 from preimage.runs.run import Run
 
 PathLike = str | os.PathLike[str]
@@ -52,7 +52,9 @@ def compare(
     Raises InputError where there is nothing to compare, where the models' images differ in shape,
     and where `out` holds something already.
     """
-    folder = None if out is None else _free(Path(out))
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        check_free(folder)
     if len(what) == 1:
         (only,) = what
         if isinstance(only, LatentModel) or source is not None or _is_run(only):
@@ -90,12 +92,6 @@ def save(comparison: Comparison, folder: PathLike) -> Path:
     write_json(folder / "comparison.json", comparison.to_json())
     write_bytes(folder / "report.html", report(comparison).encode())
     return folder / "report.html"
-
-
-def _free(folder: Path) -> Path:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} exists already; choose another --out")
-    return folder
 
 
 def _is_run(path: PathLike) -> bool:

@@ -17,23 +17,15 @@ from PIL import Image
 from torch import Tensor
 
 from preimage import api
-from preimage.core import DataSpec, ImageSpec, InputError, LatentModel, Step
-from preimage.core.errors import nearest_name
+from preimage.core import DataSpec, InputError, LatentModel, Step
 from preimage.data import Dataset, load_as
 from preimage.inversion import Inversion, Inverter, Inverting, Settings, Targets
 from preimage.inversion.fingerprint import fingerprint
-from preimage.inversion.operators import (
-    Blur,
-    Compose,
-    Downsample,
-    Grey,
-    ImageOperator,
-    Mask,
-    Noise,
-)
+from preimage.inversion.operators.words import operator
 from preimage.inversion.stream import Sink
 from preimage.runs.encoders import FOLDER, has_encoder, load_encoder
-from preimage.runs.inversions import InversionFolder, check_free
+from preimage.runs.files import check_free
+from preimage.runs.inversions import RESUME, InversionFolder
 from preimage.runs.inverting import FiledInversion
 from preimage.runs.preparations import load_preparations, save_preparations
 from preimage.runs.run import Run
@@ -121,7 +113,7 @@ def inverting(
     model: LatentModel | PathLike | Inverter,
     images: Images,
     *,
-    labels: Tensor | None = None,
+    labels: Tensor | Sequence[int] | None = None,
     label: int | str | None = None,
     n: int | None = None,
     calibration: int | Tensor = CALIBRATION,
@@ -162,10 +154,12 @@ def _job(
     *,
     n: int | None = None,
     label: int | str | None = None,
-    labels: Tensor | None = None,
+    labels: Tensor | Sequence[int] | None = None,
     done: Tensor | None = None,  # indices that have their answers already
     sink: Sink | None = None,
 ) -> Inverting:
+    if n is not None and n < 1:
+        raise InputError(f"n={n} leaves no image; give at least 1")
     known = _labels(ready.model, source, labels, label)
     wanted = torch.ones(len(source) if n is None else min(n, len(source)), dtype=torch.bool)
     if done is not None:
@@ -234,7 +228,7 @@ def inverting_files(
         **{name: value for name, value in settings.items() if name != "batch_size"},
     }
     if not resume:
-        check_free(folder)
+        check_free(folder, RESUME)
     ready = inverter(run, device=device)
     a = operator(through, ready.model.data) if through else None
     chosen = Settings.of(through=a, seed=seed, **settings)
@@ -256,53 +250,6 @@ def inverting_files(
         names=lambda i: str(source.names[i]),
         classes=ready.model.classes,
     )
-
-
-def operator(texts: Sequence[str], data: DataSpec) -> ImageOperator:
-    """Operators in words: "mask=FILE", "downsample=4", "blur=1.5", "grey", "noise=0.1", in turn.
-
-    A mask's white pixels were seen; it is brought to the size of the images that it masks.
-
-    Raises InputError for a word that is none of these, or a value that it cannot take.
-    """
-    parts: list[ImageOperator] = []
-    for text in texts:
-        name, _, value = text.partition("=")
-        if name not in OPERATORS:
-            raise InputError(f"--through {text}: no '{name}'; {nearest_name(name, OPERATORS)}")
-        try:
-            parts.append(OPERATORS[name](value, _after(parts, data)))
-        except InputError as error:
-            raise InputError(f"--through {text}: {error}") from None
-        except ValueError:
-            raise InputError(
-                f"--through {text}: '{value}' is no number; give one, as in {name}=2"
-            ) from None
-    return parts[0] if len(parts) == 1 else Compose(*parts)
-
-
-def _mask(file: str, spec: DataSpec) -> Mask:
-    if not file:
-        raise InputError("give the file of the mask, as in mask=seen.png")
-    shape = ImageSpec(1, spec.height, spec.width)
-    return Mask((api.images(file, shape)[0, 0] + 1) / 2)
-
-
-OPERATORS: dict[str, Callable[[str, DataSpec], ImageOperator]] = {
-    "mask": _mask,
-    "downsample": lambda value, spec: Downsample(int(value)),
-    "blur": lambda value, spec: Blur(float(value)),
-    "grey": lambda value, spec: Grey(),
-    "noise": lambda value, spec: Noise(float(value)),
-}
-
-
-def _after(parts: Sequence[ImageOperator], data: DataSpec) -> DataSpec:
-    """What images look like after some operators."""
-    x = torch.zeros(1, *data.shape)
-    for part in parts:
-        x = part(x)
-    return DataSpec(data.kind, tuple(x.shape[1:]))
 
 
 class _Tensors:
@@ -378,14 +325,17 @@ def _fitted(images: Tensor, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:
 def _labels(
     model: LatentModel,
     source: Dataset | _Tensors,
-    labels: Tensor | None,
+    labels: Tensor | Sequence[int] | None,
     label: int | str | None,
 ) -> Tensor | None:
     """The classes (N,) that are known; None where the model needs none, or they must be found."""
     if labels is not None:
-        if len(labels) != len(source):
-            raise InputError(f"{len(labels)} labels for {len(source)} images; give one for each")
-        return labels
+        model.labels_for(1, 0)  # or say that it has no classes
+        labels, K = torch.as_tensor(labels), len(model.classes)
+        known = labels.shape == (len(source),) and not labels.is_floating_point()
+        if not known or not ((labels >= 0) & (labels < K)).all():
+            raise InputError(f"labels= must be {len(source)} whole numbers from 0 to {K - 1}")
+        return labels.long()
     if label is not None or not model.conditional:
         return model.labels_for(len(source), label)
     if isinstance(source, Dataset) and set(source.classes) <= set(model.classes) and source.classes:

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 
 from preimage import api
-from preimage.core import InputError, Step
+from preimage.core import Step
 from preimage.demo.jobs import FACES, JOBS
 from preimage.demo.material import Material
 from preimage.demo.sections import SECTIONS, cover
 from preimage.pictures import page
-from preimage.runs.files import write_bytes
+from preimage.runs.files import check_free, write_bytes
 from preimage.runs.run import Run
 
 PathLike = api.PathLike
@@ -41,8 +41,7 @@ def run_demo(
     began = time.perf_counter()
     show = progress or (lambda step: None)
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists already; choose another --out")
+    check_free(out)
     runs: dict[str, Run] = {}
     for job in JOBS:
         training = job.training(

@@ -78,6 +78,8 @@ class Settings:
         for name in ("starts", "batch_size"):
             if getattr(settings, name) < 1:
                 raise InputError(f"{name}={getattr(settings, name)} is none; give at least 1")
+        if settings.iterations < 0 or settings.restarts < 0:
+            raise InputError("steps= or restarts= is below 0; give 0 or more")
         if not settings.tolerance >= 0:
             raise InputError(f"tolerance={settings.tolerance} is below 0; give 0 or more")
         return settings

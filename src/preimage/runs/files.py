@@ -66,3 +66,9 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} is not valid JSON of ours: it is nested too deeply") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
+
+
+def check_free(folder: Path, mend: str = "choose another --out") -> None:
+    """Raises InputError, with the mend, where there is something already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists already; {mend}")

@@ -20,10 +20,17 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from preimage.core import InputError
-from preimage.runs.files import read_json, readable_errors, write_bytes, write_json
+from preimage.runs.files import (
+    check_free,
+    read_json,
+    readable_errors,
+    write_bytes,
+    write_json,
+)
 from preimage.runs.pictures import save_latents
 
 FORMAT = 1
+RESUME = "choose another --out, or give --resume"
 
 
 class InversionFolder:
@@ -35,7 +42,7 @@ class InversionFolder:
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any]) -> InversionFolder:
         """A new folder. Raises InputError where there is something already."""
-        check_free(path)
+        check_free(path, RESUME)
         with readable_errors(path):
             (path / "parts").mkdir(parents=True, exist_ok=True)
         settings = json.loads(json.dumps({"format": FORMAT, **settings}))
@@ -130,9 +137,3 @@ class InversionFolder:
         content = save({n: t.contiguous() for n, t in kept.items()}, metadata=metadata)
         write_bytes(self.path / "latents.safetensors", content)
         write_json(self.path / "inversion.json", {**self.settings, "images": list(rows)})
-
-
-def check_free(path: Path) -> None:
-    """Raises InputError where there is something already."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} exists already; choose another --out, or give --resume")

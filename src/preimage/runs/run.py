@@ -19,7 +19,13 @@ from preimage.core import InputError, LatentModel
 from preimage.core.config import from_json, to_json
 from preimage.models import build
 from preimage.runs.checkpoint import pointed
-from preimage.runs.files import read_json, readable_errors, write_bytes, write_json
+from preimage.runs.files import (
+    check_free,
+    read_json,
+    readable_errors,
+    write_bytes,
+    write_json,
+)
 from preimage.training.recipes import TYPES, Plan
 
 FORMAT = 1  # of the folder; raised when older versions could no longer read it
@@ -66,10 +72,7 @@ class Run:
     def create(cls, path: str | Path, *, plan: Plan, **facts: Any) -> Run:
         """A new folder with its config. Raises InputError where there is something already."""
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(
-                f"{path} exists already; choose another --out, or go on with --resume {path}"
-            )
+        check_free(path, f"choose another --out, or go on with --resume {path}")
         config = {
             "format": FORMAT,
             "preimage": preimage.__version__,

@@ -1,0 +1,60 @@
+"""Operators in words, as a command line has them: "blur=1.5"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from preimage.core import DataSpec, ImageSpec, InputError
+from preimage.core.errors import nearest_name
+from preimage.data import images
+from preimage.inversion.operators.base import Compose, ImageOperator
+from preimage.inversion.operators.image import Blur, Downsample, Grey, Mask, Noise
+
+
+def operator(texts: Sequence[str], data: DataSpec) -> ImageOperator:
+    """Operators in words: "mask=FILE", "downsample=4", "blur=1.5", "grey", "noise=0.1", in turn.
+
+    A mask's white pixels were seen; it is brought to the size of the images that it masks.
+
+    Raises InputError for a word that is none of these, or a value that it cannot take.
+    """
+    parts: list[ImageOperator] = []
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in OPERATORS:
+            raise InputError(f"--through {text}: no '{name}'; {nearest_name(name, OPERATORS)}")
+        try:
+            parts.append(OPERATORS[name](value, _after(parts, data)))
+        except InputError as error:
+            raise InputError(f"--through {text}: {error}") from None
+        except ValueError:
+            raise InputError(
+                f"--through {text}: '{value}' is no number; give one, as in {name}=2"
+            ) from None
+    return parts[0] if len(parts) == 1 else Compose(*parts)
+
+
+def _mask(file: str, spec: DataSpec) -> Mask:
+    if not file:
+        raise InputError("give the file of the mask, as in mask=seen.png")
+    shape = ImageSpec(1, spec.height, spec.width)
+    return Mask((images(file, shape)[0, 0] + 1) / 2)
+
+
+OPERATORS: dict[str, Callable[[str, DataSpec], ImageOperator]] = {
+    "mask": _mask,
+    "downsample": lambda value, spec: Downsample(int(value)),
+    "blur": lambda value, spec: Blur(float(value)),
+    "grey": lambda value, spec: Grey(),
+    "noise": lambda value, spec: Noise(float(value)),
+}
+
+
+def _after(parts: Sequence[ImageOperator], data: DataSpec) -> DataSpec:
+    """What images look like after some operators."""
+    x = torch.zeros(1, *data.shape)
+    for part in parts:
+        x = part(x)
+    return DataSpec(data.kind, tuple(x.shape[1:]))
