@@ -378,3 +378,23 @@ def test_a_prior_weighs_as_much_as_there_are_values_to_outweigh_it(
     N = y[0].numel()
     expected = (error / (2 * σ**2) + z.square().sum(1) / 2) * 2 * σ**2 / N
     assert torch.allclose(problem.loss(z), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": [0, 1]}, "without classes"),
+        ({"n": -1}, "n=-1"),
+        ({"steps": -3}, "below 0"),
+        ({"restarts": -1}, "below 0"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(ready: Inverter, options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        pi.invert(ready, torch.zeros(2, *DATA.shape), **options)
+
+
+@pytest.mark.parametrize("labels", [[0, 2], [-1, 0], [0.0, 1.0], [0], [[0], [1]]])
+def test_labels_are_classes_that_the_model_has(labels: list) -> None:
+    with pytest.raises(InputError, match="label"):
+        pi.invert(generator(("a", "b")), torch.zeros(2, *DATA.shape), labels=labels)
