@@ -39,7 +39,7 @@ from preimage.pictures import pairs, png
 RECOVERED = 1e-2  # relative error of z
 CONDITION = 1e-3  # σmin/σmax above which latents are held to be determined by the image
 ROOMS = (*machine.DECIDING, "inversion")
-MEMORY_OF = "other-mnist-gan"
+MEMORY_OF = "other-mnist-vae"
 SHOWN = 4  # targets of each kind on the picture
 
 

@@ -23,7 +23,7 @@ class Target:
         sign = "≥" if self.least else "≤"
         return [
             self.what,
-            f"{self.value:.3g}",
+            f"{self.value:.4g}",
             f"{sign} {self.bound:.3g}",
             "yes" if self.met else "**no**",
         ]
