@@ -60,7 +60,7 @@ def encoder(g: Generator) -> Ready:
     encoded = pi.load_encoder(g.run, g.model)
 
     seconds = json.loads(note.read_text())["cpu_seconds"]
-    return Ready(lambda _, x: encoded.latents(x, batch_size=64), seconds)
+    return Ready(lambda _, x: encoded.latents(x), seconds)
 
 
 def verdict(g: Generator, others: Tensor, *, calibration: int = 500) -> dict[str, Any]:
