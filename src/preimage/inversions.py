@@ -81,14 +81,20 @@ def _of_model(model: LatentModel) -> Inverter:
     return ready
 
 
-def _calibrated(
+def _prepared(
     ready: Inverter,
     settings: Settings,
     calibration: int | Tensor,
     run: Path | None,
     progress: Progress | None,
 ) -> None:
-    """See to it that there are verdicts, if they are wanted and can be had."""
+    """Prepare what searches start from, and verdicts, if they are wanted and can be had."""
+    made = len(ready.cascades)
+    for step in ready.prepare(settings):
+        if progress is not None:
+            progress(step)
+    if run is not None and len(ready.cascades) > made:
+        save_preparations(Run.open(run), ready)
     if settings.key in ready.calibrations:
         return
     if isinstance(calibration, Tensor):
@@ -143,7 +149,7 @@ def inverting(
     chosen = Settings.of(**settings)
     source = _source(images, ready.observation(chosen.through), progress)
     run = None if isinstance(model, Inverter | LatentModel) else Path(model)
-    _calibrated(ready, chosen, calibration, run, progress)
+    _prepared(ready, chosen, calibration, run, progress)
     return _job(ready, source, chosen, n=n, label=label, labels=labels, sink=sink)
 
 
@@ -240,7 +246,7 @@ def inverting_files(
     done = InversionFolder.open(folder, asked).done() if resume else None
     job = _job(ready, source, chosen, n=n, label=label, done=done)
     ready.objective(chosen)  # all that can be wrong is found before anything is written
-    _calibrated(ready, chosen, calibration, Path(run), progress)
+    _prepared(ready, chosen, calibration, Path(run), progress)
     opened = InversionFolder.open if resume else InversionFolder.create
     written = opened(folder, asked)
     return FiledInversion(

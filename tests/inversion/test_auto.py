@@ -106,18 +106,6 @@ def test_the_penalised_minimum_is_stationary(model, prepared):
     assert (slope < 1e-2 * problem.loss_and_gradient(torch.zeros(4, 6))[1].norm(dim=1)).all()
 
 
-def test_many_starts_for_what_one_left_above_the_floor(model, prepared):
-    z = model.space.sample(12, seed=8)
-    problem = problem_of(model, z)
-    bad = torch.full((12, 6), 3.0)
-    once = solve(auto(problem, bad, steps=3, tolerance=1e-10))
-    again = solve(
-        auto(problem, bad, steps=3, tolerance=1e-10, prepared=Prepared(pool=prepared.pool, floor=0))
-    )
-    assert (again.loss <= once.loss).all()
-    assert again.loss.median() < 0.1 * once.loss.median()
-
-
 def test_the_solver_suits_the_objective(model):
     z = model.space.sample(2, seed=1)
     assert suited(problem_of(model, z), z) is levenberg_marquardt

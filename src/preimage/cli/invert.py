@@ -137,7 +137,7 @@ def invert(
     shown = table(
         ["error", "verdict", "search", "image"],
         [
-            [f"{row['error']:.2e}", row.get("verdict", ""), row["reason"], row["name"]]
+            [_figure(row["error"]), row.get("verdict", ""), row["reason"], row["name"]]
             for row in result["images"][:LISTED]
         ],
     )
@@ -149,3 +149,8 @@ def invert(
         lines.append(f"stopped; go on with the same command and --resume: {folder}")
     show(result, "\n".join(lines), as_json=as_json)
     return 128 + signals[0] if signals else 0
+
+
+def _figure(error: float | None) -> str:
+    """An error for the table; a dash where there is none, since no image came of the latent."""
+    return "–" if error is None else f"{error:.2e}"

@@ -2,9 +2,8 @@
 
 Start from the cascade where there is one for the operator, follow it by Anderson acceleration, and
 take the latents of the model's encoder where they are nearer; polish by Levenberg–Marquardt what
-that leaves above the tolerance; search again from many starts what is still worse than the
-generator's own images are. An objective that is no sum of squares is minimised from the latents
-that are best in squared error; one without gradient by CMA-ES.
+that leaves above the tolerance. An objective that is no sum of squares is minimised from the
+latents that are best in squared error; one without gradient by CMA-ES.
 """
 
 from __future__ import annotations
@@ -26,14 +25,12 @@ from preimage.inversion.solvers.cma import cma
 from preimage.inversion.solvers.gauss_newton import gauss_newton
 from preimage.inversion.solvers.lbfgs import lbfgs
 from preimage.inversion.solvers.levenberg_marquardt import levenberg_marquardt
-from preimage.inversion.starts import Pool, encoder_start, halving, mean_start
+from preimage.inversion.starts import Pool, encoder_start, mean_start
 from preimage.inversion.terms import L2
 
 ACCELERATED = 24  # iterations of Anderson acceleration at most, where Jacobians are quick
 PATIENT = 48  # and where they take as many decodings as there are latents
 DENSE = 160  # latents up to which a whole Jacobian is formed
-STARTS = 8  # for an image that one start was not enough for
-SHORT = 3  # iterations of their first searches
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,6 @@ class Prepared:
 
     cascade: Cascade | None = None
     pool: Pool | None = None
-    floor: float = torch.inf  # the loss above which a search is not believed to have ended well
 
 
 def auto(
@@ -70,14 +66,6 @@ def auto(
     run = partial(suited(problem, search.z), steps=steps, tolerance=tolerance)
     ahead = ((search.loss > tolerance) & search.loss.isfinite()).nonzero()[:, 0]
     yield from _continued(problem, search, ahead, run, search.z[ahead])
-    worst = max(prepared.floor, tolerance)
-    doubtful = (search.loss > worst).nonzero()[:, 0]
-    if prepared.pool is not None and len(doubtful):
-        part = problem.select(doubtful)
-        starts = prepared.pool.nearest(part, STARTS)
-        best = halving(part, starts, suited(problem, search.z), steps=SHORT)
-        search.evaluations[doubtful] += best.evaluations
-        yield from _continued(problem, search, doubtful, run, best.z)
 
 
 def is_plain(problem: Problem) -> bool:

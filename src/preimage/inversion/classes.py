@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from preimage.inversion.problem import Problem
 from preimage.inversion.search import Search
@@ -15,8 +16,8 @@ AT_ONCE = 512  # pairs of an image and a class that are tried in one batch
 Try = Callable[[Problem], Search]  # a short search for the latents of a problem
 
 
-def with_found_classes(problem: Problem, attempt: Try) -> Problem:
-    """The problem with the class (B,) of each image that a short search under it fits best.
+def found_classes(problem: Problem, attempt: Try) -> Tensor:
+    """The class (B,) of each image that a short search under it fits best.
 
     Every class is tried with every image, each pair by itself.
     """
@@ -28,4 +29,4 @@ def with_found_classes(problem: Problem, attempt: Try) -> Problem:
         loss = attempt(replace(tried, labels=labels)).loss
         loss = loss.nan_to_num(torch.inf, torch.inf, torch.inf)
         best[rows] = loss.reshape(len(rows), n).argmin(1)
-    return replace(problem, labels=best)
+    return best

@@ -11,7 +11,7 @@ from torch import Tensor
 from preimage.core import DataSpec, LatentModel, Step
 from preimage.inversion.cascade import Cascade, fitting
 from preimage.inversion.checks import check_generator, in_evaluation_mode, takes_gradient
-from preimage.inversion.classes import with_found_classes
+from preimage.inversion.classes import found_classes
 from preimage.inversion.encoder import EncodedModel
 from preimage.inversion.graph import Compiled, compiled
 from preimage.inversion.judging import calibrating, judged, squared_error, through_noise
@@ -167,11 +167,20 @@ class Inverter:
         """Set a search up for observations y (B, …); where classes are unknown, find them."""
         problem = self.problem(y, labels, settings)
         if self.model.conditional and problem.labels is None:
-            problem = with_found_classes(problem, lambda tried: short_search(self, tried, settings))
+            problem = replace(problem, labels=self._classes(y, settings))
         z = start_of(self, problem, settings)
         searches = searches_of(self, problem, z, settings)
         start = z if z is not None else first_latents(self, problem)
         return Work(self, problem, settings, start, searches)
+
+    def _classes(self, y: Tensor, settings: Settings) -> Tensor:
+        """The likeliest class (B,) of each observation: a latent's improbability counts as well,
+        for with an odd enough latent any class will do.
+        """
+        if settings.prior is None and self.model.space.priors:
+            settings = replace(settings, prior="l2")
+        problem = self.problem(y, None, settings)
+        return found_classes(problem, lambda tried: short_search(self, tried, settings))
 
     def invert(
         self, y: Tensor, labels: Tensor | None = None, settings: Settings | None = None

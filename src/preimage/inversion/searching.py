@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from preimage.inversion.inverter import Inverter
 
 SHORT = 5  # iterations of the first searches, where several starts compete
+TOLD_APART = 10  # iterations under each class of a conditional generator
 COARSE = 15  # iterations at each lower resolution
 FACTORS = (8, 4, 2)  # by which images are first made smaller
 SMALLEST = 4  # pixels across, below which nothing is left to see
@@ -96,8 +97,7 @@ def searches_of(
     if settings.method != "auto":
         assert z is not None  # only `auto` chooses for itself
         return SOLVERS[settings.method](problem, z, steps=steps, tolerance=tolerance)
-    # no floor from a calibration: fresh images would be searched for longer than the held-out ones
-    # that their errors are held against
+    # Nothing of a calibration is used: fresh images must be searched for as the held-out ones were.
     prepared = Prepared(
         cascade=inverter.cascades.get(operator_key(problem.through)), pool=inverter.pool
     )
@@ -105,10 +105,10 @@ def searches_of(
 
 
 def short_search(inverter: Inverter, problem: Problem, settings: Settings) -> Search:
-    """A few iterations from where `auto` begins: enough to tell classes apart."""
+    """A short search from where `auto` begins: enough to tell classes apart."""
     z = first_latents(inverter, problem)
     solver = solver_of(problem, settings)
-    return solve(solver(problem, z, steps=SHORT, tolerance=settings.tolerance))
+    return solve(solver(problem, z, steps=TOLD_APART, tolerance=0.0))
 
 
 def restarted(inverter: Inverter, problem: Problem, k: int, settings: Settings) -> Search:

@@ -121,7 +121,7 @@ class FiledInversion:
         if y.shape == seen.shape and y.ndim == 4:
             sheet["residual"] = residual_image(seen - y)
         under = [
-            "\n".join([f"{row['error']:.1e}", *textwrap.wrap(row.get("verdict", ""), WRAPPED)])
+            "\n".join([_short(row["error"]), *textwrap.wrap(row.get("verdict", ""), WRAPPED)])
             for row in rows[:SHOWN]
         ]
         write_bytes(self.folder.path / "sheet.png", png(pairs(sheet, under=under, padding=4)))
@@ -158,6 +158,10 @@ def decoded(model: LatentModel, z: Tensor, labels: Tensor | None) -> Tensor:
 def residual_image(residual: Tensor) -> Tensor:
     """What is missing, mid grey where nothing is; black and white are half the range off."""
     return residual.clamp(-1, 1)
+
+
+def _short(error: float | None) -> str:
+    return "no image" if error is None else f"{error:.1e}"
 
 
 def _plain(value: Tensor) -> float | None:
