@@ -35,8 +35,11 @@ class Ready:
     folded: bool = False  # whether a quicker form of the generator was found
 
 
-def prepared(model: pi.LatentModel, *, fold: bool) -> Ready:
-    """Inversion as it comes, with or without a quicker form of the generator."""
+def prepared(model: pi.LatentModel, *, fold: bool, steps: int | None = None) -> Ready:
+    """Inversion by default, with or without a quicker form of the generator.
+
+    steps: iterations of an image at most; None for the default.
+    """
     invert = pi.invert  # importing a module is no part of the work
     start = time.process_time()
     inverter = Inverter(model, fold=fold)
@@ -44,7 +47,7 @@ def prepared(model: pi.LatentModel, *, fold: bool) -> Ready:
         pass
     seconds = time.process_time() - start
     folded = inverter.compiled is not None and inverter.compiled.refusal is None
-    return Ready(lambda _, x: invert(inverter, x).z, seconds, folded)
+    return Ready(lambda _, x: invert(inverter, x, steps=steps).z, seconds, folded)
 
 
 def encoder(g: Generator) -> Ready:

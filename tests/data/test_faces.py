@@ -267,7 +267,7 @@ def test_wrong_factors_are_refused_in_one_line() -> None:
     factors = faces.sample(4)
     with pytest.raises(InputError, match="'beard' is missing"):
         faces.render({name: values for name, values in factors.items() if name != "beard"})
-    with pytest.raises(InputError, match="size=4"):
+    with pytest.raises(InputError, match=r"size 4 \(--size\)"):
         faces.render(factors, size=4)
     with pytest.raises(InputError, match="n=-1"):
         faces.sample(-1)
