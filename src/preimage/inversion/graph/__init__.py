@@ -1,7 +1,6 @@
 """Generators as small graphs of primitive operations: folded, and with all their derivatives."""
 
 from preimage.inversion.graph.compiled import Compiled, compiled
-from preimage.inversion.graph.differences import Near
 from preimage.inversion.graph.link import Link
 
-__all__ = ["Compiled", "Link", "Near", "compiled"]
+__all__ = ["Compiled", "Link", "compiled"]

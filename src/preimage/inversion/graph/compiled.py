@@ -11,7 +11,6 @@ from torch import Tensor, fx
 from torch.func import jvp, vmap
 
 from preimage.core import LatentModel
-from preimage.inversion.graph.differences import Near
 from preimage.inversion.graph.edit import images_at_once
 from preimage.inversion.graph.fold import fold
 from preimage.inversion.graph.link import LINKS, Link, split_link
@@ -93,14 +92,6 @@ class Compiled:
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             u[part], slopes[part] = plan(z[part], None if labels is None else labels[part])
         return u, slopes
-
-    def near(self, z: Tensor, labels: Tensor | None = None) -> Near | None:
-        """u around latents (B, *shape), in bfloat16 where `bf16` says so; None without a graph."""
-        if self._graph is None:
-            return None
-        plan = self._plan(torch.bfloat16 if self.bf16 else torch.float32)
-        assert isinstance(plan, Tangents)
-        return Near.at(plan, z.float(), labels)
 
     def _plan(self, dtype: torch.dtype) -> Tangents | PlainTangents:
         if self._graph is None:

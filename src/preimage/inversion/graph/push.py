@@ -1,8 +1,8 @@
-"""Small changes pushed through a graph: what tangents and finite differences have in common.
+"""Small changes pushed through the linear operations of a graph.
 
 A linear operation acts on changes as on values, without its additive terms; so B images' changes
 in d directions go through a convolution as B·d images do, in bf16 where that is quick. How
-the others act is for `tangents.py` and `differences.py` to say.
+the others act is for `tangents.py` to say.
 """
 
 from __future__ import annotations
