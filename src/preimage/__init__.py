@@ -78,7 +78,14 @@ if TYPE_CHECKING:
     )
     from preimage.inversion import Inversion, Inverter, Inverting, Settings, Status, Verdict
     from preimage.inversion.operators import Blur, Compose, Custom, Downsample, Grey, Mask, Noise
-    from preimage.inversions import invert, inverter, inverting, inverting_files, operator
+    from preimage.inversions import (
+        invert,
+        inverter,
+        inverting,
+        inverting_files,
+        latents,
+        operator,
+    )
 
 _API = (
     "CacheEntry",
@@ -140,7 +147,7 @@ _ENCODERS = (
 
 _INVERSION = ("Inversion", "Inverter", "Inverting", "Settings", "Status", "Verdict")
 _OPERATORS = ("Blur", "Compose", "Custom", "Downsample", "Grey", "Mask", "Noise")
-_INVERTING = ("invert", "inverter", "inverting", "inverting_files", "operator")
+_INVERTING = ("invert", "inverter", "inverting", "inverting_files", "latents", "operator")
 
 _ROOM = {
     **dict.fromkeys(_API, "preimage.api"),
@@ -201,6 +208,7 @@ __all__ = [
     "inverter",
     "inverting",
     "inverting_files",
+    "latents",
     "load",
     "load_difference",
     "load_encoder",

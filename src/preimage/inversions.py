@@ -5,24 +5,23 @@ Functions of the public interface like those in `api`, upon which they stand.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from preimage import api
-from preimage.core import DataSpec, InputError, LatentModel, Step
-from preimage.data import Dataset, load_as
+from preimage.core import InputError, LatentModel, Step
+from preimage.core.errors import nearest_name
+from preimage.data import Dataset
 from preimage.inversion import Inversion, Inverter, Inverting, Settings, Targets
 from preimage.inversion.fingerprint import fingerprint
 from preimage.inversion.operators.words import operator
 from preimage.inversion.stream import Sink
+from preimage.observations import Images, PathLike, Progress, Tensors, fitted, labels_of
+from preimage.observations import source as observed
 from preimage.runs.encoders import FOLDER, has_encoder, load_encoder
 from preimage.runs.files import check_free
 from preimage.runs.inversions import RESUME, InversionFolder
@@ -30,11 +29,8 @@ from preimage.runs.inverting import FiledInversion
 from preimage.runs.preparations import load_preparations, save_preparations
 from preimage.runs.run import Run
 
-PathLike = str | os.PathLike[str]
-Images = PathLike | Tensor | np.ndarray | Image.Image | Dataset | Sequence[PathLike | Image.Image]
-Progress = Callable[[Step], None]
-
 CALIBRATION = 200  # held-out images whose errors a verdict is held against
+ENCODED = 256  # images at a time
 
 
 def inverter(model: LatentModel | PathLike, *, device: str = "auto") -> Inverter:
@@ -98,7 +94,7 @@ def _prepared(
     if settings.key in ready.calibrations:
         return
     if isinstance(calibration, Tensor):
-        heldout, labels = _fitted(calibration, ready.model.data)[0], None
+        heldout, labels = fitted(calibration, ready.model.data)[0], None
     elif not calibration or run is None or not ready.shares(settings):
         return
     elif isinstance(settings.start, Tensor):
@@ -147,7 +143,7 @@ def inverting(
     """
     ready = model if isinstance(model, Inverter) else inverter(model, device=device)
     chosen = Settings.of(**settings)
-    source = _source(images, ready.observation(chosen.through), progress)
+    source = observed(images, ready.observation(chosen.through), progress)
     run = None if isinstance(model, Inverter | LatentModel) else Path(model)
     _prepared(ready, chosen, calibration, run, progress)
     return _job(ready, source, chosen, n=n, label=label, labels=labels, sink=sink)
@@ -155,7 +151,7 @@ def inverting(
 
 def _job(
     ready: Inverter,
-    source: Dataset | _Tensors,
+    source: Dataset | Tensors,
     settings: Settings,
     *,
     n: int | None = None,
@@ -166,7 +162,7 @@ def _job(
 ) -> Inverting:
     if n is not None and n < 1:
         raise InputError(f"n={n} leaves no image; give at least 1")
-    known = _labels(ready.model, source, labels, label)
+    known = labels_of(ready.model, source, labels, label)
     wanted = torch.ones(len(source) if n is None else min(n, len(source)), dtype=torch.bool)
     if done is not None:
         wanted[done[done < len(wanted)]] = False
@@ -199,6 +195,48 @@ def invert(
         if progress is not None:
             progress(step)
     return job.result
+
+
+def latents(
+    model: LatentModel | PathLike | Inverter,
+    images: Images,
+    *,
+    method: str = "auto",
+    labels: Tensor | Sequence[int] | None = None,
+    label: int | str | None = None,
+    n: int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Tensor:
+    """The latents (N, *space.shape) behind images, without the rest that an inversion tells.
+
+    method: "encoder", one pass of the model's encoder, which is quick; "search", an inversion with
+        `settings`, which is exact; "auto", the encoder where there is one.
+    labels, label, n: as `inverting` takes them.
+
+    Raises InputError for images that cannot be used, Unsupported where an encoder is asked for
+    and there is none.
+    """
+    if method not in ("auto", "encoder", "search"):
+        raise InputError(f"no method '{method}'; {nearest_name(method, ('encoder', 'search'))}")
+    ready = model if isinstance(model, Inverter) else inverter(model, device=device)
+    if method == "search" or (method == "auto" and not ready.model.can("encode")):
+        options = {"labels": labels, "label": label, "n": n, "calibration": 0} | settings
+        return invert(ready, images, progress=progress, **options).z
+    source = observed(images, ready.model.data, progress)
+    known = labels_of(ready.model, source, labels, label)
+    if known is None and ready.model.conditional:
+        raise InputError("the encoder is told the class of each image; give labels or a label")
+    rows = torch.arange(len(source) if n is None else min(n, len(source)))
+    parts = []
+    for done, index in enumerate(rows.split(ENCODED)):
+        if progress is not None:
+            progress(Step(done * ENCODED, len(rows), stage="encode"))
+        y = None if known is None else known[index].to(ready.model.device)
+        with torch.no_grad():
+            parts.append(ready.model.encode(source.batch(index).to(ready.model.device), y).mean)
+    return torch.cat(parts).float().cpu()
 
 
 def inverting_files(
@@ -239,7 +277,7 @@ def inverting_files(
     a = operator(through, ready.model.data) if through else None
     chosen = Settings.of(through=a, seed=seed, **settings)
     spec = ready.observation(chosen.through)
-    source = _source(images, spec, progress)
+    source = observed(images, spec, progress)
     assert isinstance(source, Dataset)  # as everything that comes from a path
     asked["images"] = f"{len(source)}, {source.fingerprint}"
     asked["weights"] = fingerprint(ready.model)
@@ -258,95 +296,12 @@ def inverting_files(
     )
 
 
-class _Tensors:
-    """Images in memory, seen as a data set is."""
-
-    def __init__(self, images: Tensor, notes: tuple[str, ...] = ()):
-        self.images, self.notes = images, notes
-        self.names = [str(i) for i in range(len(images))]
-        self.labels: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batch(self, indices: Tensor) -> Tensor:
-        return self.images[indices]
-
-
-def _source(images: Images, spec: DataSpec, progress: Progress | None) -> Dataset | _Tensors:
-    """Anything a person calls images, as observations of this spec."""
-    if spec.kind != "image" and not isinstance(images, Tensor):
-        raise InputError(
-            f"this operator's observations are {spec}, which no file holds; give them as a tensor"
-        )
-    if isinstance(images, str | os.PathLike):
-        return load_as(images, spec, progress=progress)
-    if isinstance(images, Dataset):
-        if images.spec.shape != spec.shape:
-            raise InputError(
-                f"{images.source} holds {images.spec}, and the model takes {spec}; "
-                "give its path, and it is fitted"
-            )
-        return images
-    if isinstance(images, Tensor):
-        return _Tensors(*_fitted(images, spec))
-    return _Tensors(api.images(images, spec))  # type: ignore[arg-type]
-
-
-def _fitted(images: Tensor, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:
-    """Images (B, C, H, W) or (C, H, W) brought to a spec, and what was done to them."""
-    x = images.detach().float()
-    if not x.isfinite().all():
-        raise InputError("the images hold values that are not finite (NaN or ∞); mend them first")
-    if spec.kind != "image":  # what an operator of one's own gives: there is no fitting it
-        if x.ndim != 1 + len(spec.shape) or tuple(x.shape[1:]) != spec.shape or not len(x):
-            raise InputError(
-                f"observations of shape {tuple(x.shape)}; "
-                f"give (B, {', '.join(map(str, spec.shape))}), as `through` does"
-            )
-        return x, ()
-    x = x[None] if x.ndim == 3 else x
-    if x.ndim != 4 or not len(x) or x.shape[1] not in {1, 3, spec.channels}:
-        raise InputError(
-            f"images of shape {tuple(images.shape)}; give (B, {', '.join(map(str, spec.shape))})"
-        )
-    notes = []
-    if x.shape[1] != spec.channels:
-        notes.append(f"images with {x.shape[1]} channels were brought to {spec.channels}")
-        luma = x.new_tensor([0.299, 0.587, 0.114])[:, None, None]
-        x = x.expand(-1, 3, -1, -1) if spec.channels == 3 else (x * luma).sum(1, keepdim=True)
-    if x.shape[2:] != spec.shape[1:]:
-        notes.append(f"images of {x.shape[2]}×{x.shape[3]} were resized to {spec}")
-        x = F.interpolate(
-            x, spec.shape[1:], mode="bilinear", antialias=True, align_corners=False
-        ).clamp(-1, 1)
-    if x.amin() < -1.001 or x.amax() > 1.001:
-        notes.append(
-            f"values run from {x.amin():.3g} to {x.amax():.3g}; "
-            "the model's images lie between −1 and 1"
-        )
-    return x, tuple(notes)
-
-
-def _labels(
-    model: LatentModel,
-    source: Dataset | _Tensors,
-    labels: Tensor | Sequence[int] | None,
-    label: int | str | None,
-) -> Tensor | None:
-    """The classes (N,) that are known; None where the model needs none, or they must be found."""
-    if labels is not None:
-        model.labels_for(1, 0)  # or say that it has no classes
-        labels, K = torch.as_tensor(labels), len(model.classes)
-        known = labels.shape == (len(source),) and not labels.is_floating_point()
-        if not known or not ((labels >= 0) & (labels < K)).all():
-            raise InputError(f"labels= must be {len(source)} whole numbers from 0 to {K - 1}")
-        return labels.long()
-    if label is not None or not model.conditional:
-        return model.labels_for(len(source), label)
-    if isinstance(source, Dataset) and set(source.classes) <= set(model.classes) and source.classes:
-        return api.class_labels(model, source)
-    return None
-
-
-__all__ = ["Images", "invert", "inverter", "inverting", "inverting_files", "operator"]
+__all__ = [
+    "Images",
+    "invert",
+    "inverter",
+    "inverting",
+    "inverting_files",
+    "latents",
+    "operator",
+]

@@ -1,0 +1,1 @@
+"""What people want of a latent space, composed of the rooms below: editing."""

@@ -1,0 +1,1 @@
+"""Maps of a data set, the manifold of a model, and what its latent dimensions do."""

@@ -1,0 +1,1 @@
+"""`preimage.edit`: images changed along named directions, with everything else kept."""

@@ -1,0 +1,1 @@
+"""`preimage.evaluate`: every score with an interval, a null and a meaning."""

@@ -1,0 +1,1 @@
+"""Walks through a latent space: interpolation, arithmetic, directions, maps, guided sampling."""

@@ -1,0 +1,51 @@
+"""A named way through the latent space: along it one attribute changes.
+
+z' = z + s·n moves the attribute by s of its standard deviations. The reading r(z) = w·z + c says
+how many standard deviations above its mean the attribute stands at z, as far as a linear map can
+tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A direction in the latent space of one model.
+
+    One unit of strength is one standard deviation of the attribute; of a direction found without
+    labels, one standard deviation of the latents along it.
+    """
+
+    name: str
+    vector: Tensor  # (*space.shape): n
+    model: str  # fingerprint of the model it belongs to
+    method: str  # how it was found
+    space: str | None = None  # of the model's latent spaces; the default where None
+    normal: Tensor | None = None  # (*space.shape): w of the reading; None without labels
+    offset: float = 0.0  # c of the reading
+    mean: float = 0.0  # of the attribute, in its own units
+    deviation: float = 1.0  # of the attribute, in its own units
+    conditioned: tuple[str, ...] = ()  # attributes that are meant to stay as they are
+    report: dict[str, object] = field(
+        default_factory=dict
+    )  # accuracy, correlations, …: JSON values
+
+    def move(self, z: Tensor, strength: float | Tensor) -> Tensor:
+        """Latents (B, *shape) moved by so many units: one number, or one of each (B,)."""
+        s = torch.as_tensor(strength, dtype=z.dtype, device=z.device)
+        s = s.expand(len(z)).view(-1, *[1] * (z.ndim - 1))
+        return z + s * self.vector.to(z)
+
+    def read(self, z: Tensor) -> Tensor:
+        """How many standard deviations above its mean the attribute stands: (B, *shape) → (B,)."""
+        if self.normal is None:
+            raise ValueError(f"'{self.name}' was found without labels: it reads nothing")
+        return (z * self.normal.to(z)).flatten(1).sum(1) + self.offset
+
+    def named(self, name: str) -> Direction:
+        return replace(self, name=name)

@@ -1,0 +1,1 @@
+"""Better samples by exploring the latent space."""

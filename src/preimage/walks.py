@@ -1,0 +1,1 @@
+"""Interpolation, traversal and arithmetic, from files to files."""
