@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from conftest import picture
 from preimage import data
 from preimage.core import ImageSpec, InputError
-from preimage.data.decode import Target, flatten, open_image, render
+from preimage.data.decode import Target, flatten, open_image, placement, render
 
 
 def save(path, image, **options):
@@ -23,6 +23,7 @@ def pixels(image: Image.Image, channels: int = 3, size: int = 32, **options) -> 
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "HSV", "YCbCr")
 RGB = Image.fromarray(picture(1))
+Resampling = Image.Resampling.LANCZOS
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -168,3 +169,19 @@ def test_images_fit_a_model(tmp_path, make_folder):
     (folder / "bad.png").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"bad\.png cannot be used: not an image"):
         data.images(folder / "bad.png", spec)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (90, 41), (41, 90), (33, 64), (20, 7), (640, 480)])
+def test_the_placement_is_where_the_picture_lies(size):
+    image = Image.fromarray(picture(5, 640)).resize(size)
+    fitted = pixels(image, size=64)
+    assert np.array_equal(fitted.transpose(1, 2, 0), ImageOps.fit(image, (64, 64), Resampling))
+    place = placement(size, Target(64, 64, 3))
+    cut = image.resize((64, 64), Resampling, box=place.box)
+    assert np.array_equal(fitted.transpose(1, 2, 0), cut)
+    left, top, right, bottom = placement(size, Target(64, 64, 3, fit="pad")).inside
+    padded = pixels(image, size=64, fit="pad", background=(255, 0, 0)).transpose(1, 2, 0)
+    inner = padded[top:bottom, left:right]
+    assert np.array_equal(inner, image.resize((right - left, bottom - top), Resampling))
+    padded[top:bottom, left:right] = (255, 0, 0)
+    assert (padded == (255, 0, 0)).all()

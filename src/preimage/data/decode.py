@@ -55,6 +55,14 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Where an image lies in what it was made into; both as left, top, right, bottom."""
+
+    box: tuple[float, float, float, float]  # the part of it that is there, in its own pixels
+    inside: tuple[int, int, int, int]  # the part of the target that it fills, in the target's
+
+
+@dataclass(frozen=True)
 class Header:
     """What must be known of every image before the first is decoded."""
 
@@ -158,23 +166,41 @@ def render(image: Image.Image | np.ndarray, target: Target) -> np.ndarray:
     return np.rint(stacked * np.iinfo(target.dtype).max).astype(target.dtype)
 
 
+def placement(size: tuple[int, int], target: Target) -> Placement:
+    """Where an image of this size (width, height) lies in the target, by the target's fit."""
+    width, height = size
+    whole, inside = (0.0, 0.0, float(width), float(height)), (0, 0, target.width, target.height)
+    if target.fit == "stretch":
+        return Placement(whole, inside)
+    if target.fit == "pad":
+        scale = min(target.width / width, target.height / height)
+        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+        left, top = (target.width - inner[0]) // 2, (target.height - inner[1]) // 2
+        return Placement(whole, (left, top, left + inner[0], top + inner[1]))
+    ratio = target.width / target.height
+    if width / height == ratio:
+        return Placement(whole, inside)
+    if width / height > ratio:
+        cut = (width - ratio * height) / 2
+        return Placement((cut, 0.0, cut + ratio * height, float(height)), inside)
+    cut = (height - width / ratio) / 2
+    return Placement((0.0, cut, float(width), cut + width / ratio), inside)
+
+
 def _fit(image: Image.Image, target: Target, paper: float | tuple[int, int, int]) -> Image.Image:
     """Resize to the target, antialiased: cut to its shape, padded to it, or stretched."""
     size = (target.width, target.height)
     if image.size == size:
         return image
-    lanczos = Image.Resampling.LANCZOS
-    if target.fit == "stretch":
-        return image.resize(size, lanczos)
-    if target.fit == "crop":
-        return ImageOps.fit(image, size, lanczos)
-    scale = min(target.width / image.width, target.height / image.height)
-    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    place = placement(image.size, target)
+    left, top, right, bottom = place.inside
+    inner = image.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=place.box)
+    if inner.size == size:
+        return inner
     if image.mode == "L" and isinstance(paper, tuple):
         paper = round(_grey(paper))
     sheet = Image.new(image.mode, size, paper)
-    corner = ((target.width - inner[0]) // 2, (target.height - inner[1]) // 2)
-    sheet.paste(image.resize(inner, lanczos), corner)
+    sheet.paste(inner, (left, top))
     return sheet
 
 
