@@ -25,7 +25,7 @@ from preimage.data import load as _load_data
 from preimage.data.cache import Entry as CacheEntry
 from preimage.models import build, wrap
 from preimage.runs.files import check_free
-from preimage.runs.pictures import save_images, save_latents, save_sheet
+from preimage.runs.pictures import save_animation, save_images, save_latents, save_sheet
 from preimage.runs.run import Run
 from preimage.runs.run import load as _load_run
 from preimage.runs.training import Training, new_trainer, summary_writer
@@ -391,6 +391,7 @@ __all__ = [
     "reconstruct",
     "resume",
     "sample",
+    "save_animation",
     "save_images",
     "save_latents",
     "save_sheet",

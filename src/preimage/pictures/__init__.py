@@ -1,5 +1,6 @@
 """Arrays to pictures: sheets of images, plots and a page that holds them; callers write files."""
 
+from preimage.pictures.frames import animation, contact_sheet
 from preimage.pictures.page import Figure, Section, Table, page
 from preimage.pictures.plots import Plot, bars, curves, histogram, scatter
 from preimage.pictures.sheet import data_uri, manifold, pairs, png, sheet
@@ -9,7 +10,9 @@ __all__ = [
     "Plot",
     "Section",
     "Table",
+    "animation",
     "bars",
+    "contact_sheet",
     "curves",
     "data_uri",
     "histogram",

@@ -1,4 +1,4 @@
-"""Images and latents that leave the library: PNG files, sheets of them, and array files."""
+"""What leaves the library: images, sheets of them and animations as files, and array files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
-from preimage.pictures import pairs, png, sheet
+from preimage.pictures import animation, pairs, png, sheet
 from preimage.runs.files import readable_errors, write_bytes
 
 PathLike = str | os.PathLike[str]
@@ -28,6 +29,25 @@ def save_images(images: Tensor, folder: PathLike, *, names: Sequence[str] | None
     for name, image in zip(names, images, strict=True):
         _written(Path(folder) / f"{name}.png", png(sheet(image[None], scale=1)))
     return Path(folder)
+
+
+def save_animation(
+    frames: Tensor | Sequence[Image.Image],  # (N, C, H, W) in [−1, 1]; or pictures, say sheets
+    path: PathLike,
+    *,
+    fps: float = 24,
+    ping_pong: bool = False,
+    scale: int | None = None,
+) -> Path:
+    """One file that plays the frames: GIF, WebP or MP4, as the path ends.
+
+    ping_pong: there and back.
+    scale: pixels shown for each pixel of a frame; unset, small frames are enlarged to be seen.
+
+    Raises InputError for an ending that is no such format, and for MP4 without its extra.
+    """
+    kind = Path(path).suffix[1:].lower()
+    return _written(Path(path), animation(frames, kind, fps=fps, ping_pong=ping_pong, scale=scale))
 
 
 def save_latents(path: PathLike, **arrays: Tensor | None) -> Path:
