@@ -2,7 +2,7 @@
 
 z' = z + s·n moves the attribute by s of its standard deviations. The reading r(z) = w·z + c says
 how many standard deviations above its mean the attribute stands at z, as far as a linear map can
-tell.
+tell, and w·n = 1: moving by s moves the reading by s.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from preimage.core import InputError, LatentModel
+from preimage.inversion.fingerprint import fingerprint
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Direction:
     """A direction in the latent space of one model.
 
@@ -31,9 +34,7 @@ class Direction:
     mean: float = 0.0  # of the attribute, in its own units
     deviation: float = 1.0  # of the attribute, in its own units
     conditioned: tuple[str, ...] = ()  # attributes that are meant to stay as they are
-    report: dict[str, object] = field(
-        default_factory=dict
-    )  # accuracy, correlations, …: JSON values
+    report: dict[str, object] = field(default_factory=dict)  # accuracy, …: JSON values
 
     def move(self, z: Tensor, strength: float | Tensor) -> Tensor:
         """Latents (B, *shape) moved by so many units: one number, or one of each (B,)."""
@@ -44,8 +45,22 @@ class Direction:
     def read(self, z: Tensor) -> Tensor:
         """How many standard deviations above its mean the attribute stands: (B, *shape) → (B,)."""
         if self.normal is None:
-            raise ValueError(f"'{self.name}' was found without labels: it reads nothing")
+            raise InputError(f"'{self.name}' was found without labels: it reads nothing")
         return (z * self.normal.to(z)).flatten(1).sum(1) + self.offset
 
     def named(self, name: str) -> Direction:
         return replace(self, name=name)
+
+    def check(self, model: LatentModel) -> None:
+        """Raises InputError where the direction belongs to another model, naming both."""
+        if self.model != (weights := owner(model)):
+            raise InputError(
+                f"direction '{self.name}' was fitted on model {self.model}, and this is model "
+                f"{weights}; fit it again with: preimage direction"
+            )
+
+
+def owner(model: LatentModel) -> str:
+    """The fingerprint of the generator: an encoder learned beside it changes no direction."""
+    generator = getattr(model, "generator", None)
+    return fingerprint(generator if isinstance(generator, LatentModel) else model)
