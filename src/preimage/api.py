@@ -24,7 +24,7 @@ from preimage.data import images as _images
 from preimage.data import load as _load_data
 from preimage.data.cache import Entry as CacheEntry
 from preimage.models import build, wrap
-from preimage.runs.files import check_free
+from preimage.runs.files import check_free, unused_folder
 from preimage.runs.pictures import save_animation, save_images, save_latents, save_sheet
 from preimage.runs.run import Run
 from preimage.runs.run import load as _load_run
@@ -119,6 +119,7 @@ def training(
     device: str = "auto",
     precision: str = "auto",
     validations: int = 10,
+    best: str | None = None,
     tensorboard: bool = False,
     conditional: bool = False,
     data: dict[str, Any] | None = None,
@@ -130,6 +131,7 @@ def training(
     recipe: a name of `recipes()`; unset, one is chosen from the data's size and number.
     steps, minutes: the length of training in all; unset, the recipe's own.
     validations: how often each stage is judged on held-out images, pictured and saved.
+    best: what the best weights are chosen by, of `judging.FIGURES`; unset, each stage's own loss.
     conditional: whether the model is told the class of each image.
     data: options of `preimage.data.load`: size, channels, fit, background, range, labels.
     progress: called with a Step while images are decoded.
@@ -140,13 +142,14 @@ def training(
     """
     _check_budget(steps, minutes)
     if tensorboard:
-        summary_writer()  # or say at once that it is missing
+        summary_writer()  # or say that it is missing
     data_options = _known(data or {})
     if out is not None:
         check_free(Path(out), f"choose another --out, or --resume {out}")
     images = _load_data(source, progress=progress, **data_options)
     proposal = plan(images, recipe=recipe, steps=steps, conditional=conditional, **options)
     settings = {"seed": seed, "device": device, "precision": precision, "validations": validations}
+    settings |= {} if best is None else {"best": best}
     planned = proposal.plan
     if minutes is not None:
         if progress is not None:
@@ -154,7 +157,7 @@ def training(
         planned = within_minutes(planned, build(planned.model), images, minutes, **settings)
     trainer = new_trainer(planned, images, **settings)  # finds what is wrong before any writing
     run = Run.create(
-        Path(out) if out is not None else _free_folder(images.name, proposal.recipe),
+        Path(out) if out is not None else unused_folder(images.name, proposal.recipe),
         plan=planned,
         recipe=proposal.recipe,
         data={
@@ -328,16 +331,6 @@ def _check_budget(steps: int | None, minutes: float | None) -> None:
         raise InputError(f"--steps {steps} trains nothing; give at least 1")
     if minutes is not None and minutes <= 0:
         raise InputError(f"--minutes {minutes:g} trains nothing; give more than 0")
-
-
-def _free_folder(name: str, recipe: str) -> Path:
-    """`runs/NAME-RECIPE`, with a number where that is taken."""
-    stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-") or "images"
-    base = Path("runs") / f"{stem}-{recipe}"
-    path, number = base, 2
-    while path.exists():
-        path, number = base.with_name(f"{base.name}-{number}"), number + 1
-    return path
 
 
 def _absolute(source: PathLike) -> str:

@@ -75,6 +75,13 @@ def train(
     validations: Annotated[
         int, typer.Option(min=1, help="How often each stage is judged, pictured and saved.")
     ] = 10,
+    best: Annotated[
+        str | None,
+        typer.Option(
+            help="What the best weights are chosen by: frechet, precision, recall, density, "
+            "coverage, squared-error or feature-distance. Unset, each stage's own loss."
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write figures for TensorBoard.")
     ] = False,
@@ -113,6 +120,7 @@ def train(
                 device=device,
                 precision=precision,
                 validations=validations,
+                best=best,
                 tensorboard=tensorboard,
                 conditional=conditional,
                 data={

@@ -72,3 +72,13 @@ def check_free(folder: Path, mend: str = "choose another --out") -> None:
     """Raises InputError, with the mend, where there is something already."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists already; {mend}")
+
+
+def unused_folder(name: str, recipe: str) -> Path:
+    """`runs/NAME-RECIPE`, with a number where that is taken."""
+    stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-") or "images"
+    base = Path("runs") / f"{stem}-{recipe}"
+    path, number = base, 2
+    while path.exists():
+        path, number = base.with_name(f"{base.name}-{number}"), number + 1
+    return path

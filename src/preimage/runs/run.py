@@ -35,6 +35,7 @@ NEEDED = {
     "training": {"seed": int, "device": str, "precision": str, "validations": int},
 }
 """What a config must hold for training to go on."""
+OPTIONAL = {"best"}  # and what it may say of the training besides
 
 
 class Run:
@@ -123,7 +124,7 @@ class Run:
                         f"{self.path}/config.json has no valid {place}.{name}; "
                         "put the file back as it was"
                     )
-        if unknown := self.config["training"].keys() - NEEDED["training"].keys():
+        if unknown := self.config["training"].keys() - NEEDED["training"].keys() - OPTIONAL:
             raise InputError(
                 f"{self.path}/config.json: this version does not know training.{unknown.pop()}"
             )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from preimage.core import InputError, LatentModel, Step, seeds
 from preimage.data import Dataset
+from preimage.training.judging import Judge
 from preimage.training.likelihood import batch_of
 from preimage.training.order import Order
 from preimage.training.precision import accelerator, bfloat16
@@ -58,6 +59,7 @@ class Trainer:
         device: str = "auto",
         precision: str = "auto",
         validations: int = 10,  # in each stage
+        best: str | None = None,  # what the best checkpoint is chosen by, of judging.FIGURES
     ):
         _check(model, data)
         self.accelerator = accelerator(device)
@@ -69,6 +71,7 @@ class Trainer:
         self.validations = validations
         low = bfloat16(precision, self.device)
         self.context = Context(data, self.device, low, seed)
+        self.judge = None if best is None else Judge(best, self.model, self.context)
         self.stage, self.step = 0, 0  # the step within the stage
         self.skipped, self.skipped_in_a_row, self.usual_loss = 0, 0, dict[str, float]()
         self.best_value, self.best_step = math.inf, 0
@@ -229,8 +232,13 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(seeds.derive(self.seed, "validation"))
             figures, warnings = self.method.validate(self.average)
-        value = figures[self.method.metric]
-        scatter = self.stages[self.stage].scatter * self.best_value if self.best else 0.0
+            if self.judge is not None:
+                figures = figures | {self.judge.key: self.judge.value(self.average)}
+        if self.judge is None:
+            value = figures[self.method.metric]
+            scatter = self.stages[self.stage].scatter * self.best_value if self.best else 0.0
+        else:
+            value, scatter = self.judge.cost(figures[self.judge.key]), 0.0
         if value < self.best_value + scatter:
             self.best_value, self.best_step = min(value, self.best_value), self.done
             self.best = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
