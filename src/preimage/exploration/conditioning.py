@@ -32,7 +32,7 @@ def conditioned(direction: Direction, keep: Sequence[Direction]) -> Direction:
     if not keep:
         return direction
     for kept in keep:
-        if group(kept.name) == group(direction.name):
+        if kept.attribute == direction.attribute:
             raise InputError(f"'{direction.name}' cannot move and be kept at once")
         if kept.model != direction.model or kept.space != direction.space:
             raise InputError(
@@ -44,7 +44,7 @@ def conditioned(direction: Direction, keep: Sequence[Direction]) -> Direction:
     n = direction.vector.double().flatten()
     C = torch.stack([_rows(kept) for kept in keep])  # (K, d)
     n̂ = projected(n, C)
-    names = tuple(dict.fromkeys([*direction.conditioned, *(group(kept.name) for kept in keep)]))
+    names = tuple(dict.fromkeys([*direction.conditioned, *(kept.attribute for kept in keep)]))
     if direction.normal is not None:
         w = direction.normal.double().flatten()
         effect, before = (w @ n̂).item(), (w @ n).item()
@@ -83,18 +83,13 @@ def kept(names: Iterable[str], known: Mapping[str, Direction]) -> list[Direction
     """
     found: list[Direction] = []
     for name in names:
-        these = [d for d in known.values() if name in (d.name, group(d.name))]
+        these = [d for d in known.values() if name in (d.name, d.attribute)]
         if not these:
-            choices = known.keys() | {group(other) for other in known}
+            choices = known.keys() | {d.attribute for d in known.values()}
             mend = nearest_name(name, choices) if known else "there are no directions yet"
             raise InputError(f"nothing to keep by the name '{name}'; {mend}")
         found += [d for d in these if d not in found]
     return found
-
-
-def group(name: str) -> str:
-    """The attribute a direction is of: `hair` of `hair:red`."""
-    return name.partition(":")[0]
 
 
 def _rows(direction: Direction) -> Tensor:

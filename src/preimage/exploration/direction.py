@@ -36,6 +36,11 @@ class Direction:
     conditioned: tuple[str, ...] = ()  # attributes that are meant to stay as they are
     report: dict[str, object] = field(default_factory=dict)  # accuracy, …: JSON values
 
+    @property
+    def attribute(self) -> str:
+        """The attribute it is of: `hair` of `hair:red`."""
+        return self.name.partition(":")[0]
+
     def move(self, z: Tensor, strength: float | Tensor) -> Tensor:
         """Latents (B, *shape) moved by so many units: one number, or one of each (B,)."""
         s = torch.as_tensor(strength, dtype=z.dtype, device=z.device)

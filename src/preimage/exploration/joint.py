@@ -1,10 +1,11 @@
 """Directions of all attributes at once: what the latent does when one changes and others stay.
 
 Attributes that go together in the data (old people wear glasses) go together in every mean
-difference. The multiple regression of latents on all attributes, z = z̄ + B(x − x̄) + ε, tells them
-apart: column j of B is what the latent does as x_j changes and the others do not. The readings
-are its generalised least squares turned round, x̂ = (BᵀS⁻¹B)⁻¹BᵀS⁻¹(z − z̄) with S = Cov(ε), so
-that each reads its own attribute and nothing of the others: w_j·n_k = δ_jk.
+difference. The multiple regression of latents on all attributes, z = z̄ + Bx + ε, tells them apart:
+column j of B is what the latent does as x_j changes and the others do not. The readings are those
+of a population in which attributes do not go together, x of covariance Λ, which is that of the data
+within an attribute and 0 between two: Cov(z) = BΛBᵀ + S with S = Cov(ε), n = BΛ, and the linear
+discriminants w_j ∝ Cov(z)⁻¹n_j read an attribute by what it does itself, not by its company.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from preimage.exploration.direction import Direction
 from preimage.exploration.labelled import as_rows, check_latents, spanned
 from preimage.exploration.validation import correlations, folds, quality
 
-NULL = 1e-6  # singular values of the design below this share of the largest count as none
+NULL = 1e-6  # singular values of the design below this share of the largest are none
 METHOD = "joint"
 
 
@@ -40,8 +41,7 @@ def fit_jointly(
     of `fit` holds, and `inflation`: how many times the variance of the direction's error is
     larger for the other attributes' going along with this one.
 
-    Raises InputError for too few examples, one class only, and more attributes than a latent has
-    numbers.
+    Raises InputError for too few examples, one class only, and attributes that go together always.
     """
     columns = list(attributes.values())
     if not columns:
@@ -100,15 +100,12 @@ def _solved(
     z, basis = z - centre, None
     if len(z) < z.shape[1]:
         z, basis = spanned(z)
-    # The columns of a group depend on one another: t are the r coordinates that x really has.
-    U, s, Vt = np.linalg.svd(x, full_matrices=False)
-    r = int((s > NULL * s[0]).sum())
-    t, V = U[:, :r] * s[:r], Vt[:r].T
-    B = np.linalg.lstsq(t, z, rcond=None)[0].T  # (d, r)
-    S, _ = ledoit_wolf(z - t @ B.T, assume_centered=True)
-    SB = np.linalg.solve(S, B)
-    w = V @ np.linalg.lstsq(B.T @ SB, SB.T, rcond=None)[0]
-    n = _changes(x, groups) @ V @ B.T
+    # One-hot columns depend on one another: lstsq takes the smallest B, and n is the same for all.
+    B = np.linalg.lstsq(x, z, rcond=NULL)[0].T  # (d, J)
+    S, _ = ledoit_wolf(z - x @ B.T, assume_centered=True)
+    n = _within(x, groups) @ B.T
+    w = np.linalg.solve(S + n.T @ B.T, n.T).T  # BΛBᵀ is symmetric: nᵀBᵀ
+    w /= np.maximum((w * n).sum(1, keepdims=True), 1e-300)
     if basis is not None:
         n, w = n @ basis.T, w @ basis.T
     return n, w, -w @ centre
@@ -119,19 +116,15 @@ def _standardised(x: np.ndarray) -> np.ndarray:
     return (x - x.mean(0)) / np.where(deviation > 0, deviation, 1)
 
 
-def _changes(x: np.ndarray, groups: Sequence[str]) -> np.ndarray:
-    """Row j: what x (in standard deviations) does when column j goes up by one, (J, J).
+def _within(x: np.ndarray, groups: Sequence[str]) -> np.ndarray:
+    """Λ: the covariance of columns of one attribute, and 0 between two attributes, (J, J).
 
-    Of one value among several the others give way as often as they come: x_u falls by
-    p_u/(1 − p_v) where x_v rises by 1. In a regression on one-hot columns that is the covariance
-    of x_u and x_v within the group.
+    Row j is also what x (in standard deviations) does when column j goes up by one: of one value
+    among several the others give way as often as they come, so x_u falls by p_u/(1 − p_v) where
+    x_v rises by 1, and that is their covariance.
     """
-    change = np.eye(x.shape[1])
-    for j, group in enumerate(groups):
-        for u, other in enumerate(groups):
-            if u != j and other == group:
-                change[j, u] = np.mean(x[:, u] * x[:, j])
-    return change
+    same = np.array([[a == b for b in groups] for a in groups])
+    return np.where(same, x.T @ x / len(x), 0)
 
 
 def _inflation(x: np.ndarray, groups: Sequence[str]) -> list[float]:
@@ -147,13 +140,7 @@ def _inflation(x: np.ndarray, groups: Sequence[str]) -> list[float]:
 
 
 def _check_size(z: np.ndarray, x: np.ndarray, columns: Sequence[Attribute]) -> None:
-    free = len(columns) - len({c.group for c in columns if c.group != c.name})
-    if free > z.shape[1]:
-        raise InputError(
-            f"{len(columns)} attributes cannot be told apart in latents of "
-            f"{counted(z.shape[1], 'number')}; choose at most so many, or another method"
-        )
-    if len(z) < (least := 2 * (free + LEAST)):
+    if len(z) < (least := 2 * (len(columns) + LEAST)):
         raise InputError(
             f"{counted(len(z), 'example')} for {len(columns)} attributes together; "
             f"at least {least} are needed, with all of them known"
