@@ -1,6 +1,6 @@
 """Arrays in, numbers with intervals out: how real, how various, how sharp, how smooth."""
 
-from preimage.metrics.continuity import largest_step, path_length
+from preimage.metrics.geometry import largest_step, path_length
 from preimage.metrics.features import RandomFeatures, extract
 from preimage.metrics.fidelity import Fidelity, fidelity
 from preimage.metrics.frechet import Moments, frechet, frechet_distance
