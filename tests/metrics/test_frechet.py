@@ -5,7 +5,10 @@ import pytest
 import scipy.linalg
 import torch
 
+from preimage.core import InputError
 from preimage.metrics import Moments, frechet, frechet_distance
+from preimage.metrics.frechet import GroupedMoments, frechet_both
+from preimage.metrics.measure import group_of
 
 
 def rows(n, d, *, seed=0):
@@ -102,3 +105,87 @@ def test_the_interval_tells_a_shift_from_none():
     shifted = frechet(rows(2000, 8)[:1000], rows(2000, 8)[1000:] + 0.5)
     assert same.high < shifted.low
     assert shifted.low < 8 * 0.25 < shifted.high
+
+
+def test_leaving_a_group_out_undoes_a_merge():
+    x = rows(500, 8) + 1e3
+    kept = GroupedMoments(x, groups=7)
+    of = group_of(500, 7)
+    for g, moments in enumerate(kept.left_out()):
+        expected = Moments(x[of != g])
+        assert moments.n == expected.n
+        np.testing.assert_allclose(moments.mean, expected.mean, rtol=1e-13)
+        np.testing.assert_allclose(moments.covariance, expected.covariance, rtol=1e-8, atol=1e-10)
+
+
+def test_groups_do_not_depend_on_batches_or_processes():
+    x = rows(500, 5)
+    whole, batched, second = GroupedMoments(x), GroupedMoments(), GroupedMoments()
+    for batch in x[:300].split(33):
+        batched.update(batch)
+    second.update(x[300:], first=300)
+    merged = batched.merge(second)
+    assert merged.n == merged.next == 500
+    for a, b in zip(whole.parts, merged.parts, strict=True):
+        assert a.n == b.n
+        np.testing.assert_allclose(a.covariance, b.covariance, rtol=1e-10)
+    again = GroupedMoments.from_tensors(merged.to_tensors())
+    assert frechet_distance(again.total, merged.total) < 1e-12
+
+
+@pytest.mark.parametrize(("n", "m"), [(40, 60), (60, 400)])
+def test_few_rows_and_moments_give_one_answer(n, m):
+    x, y = rows(n, 50, seed=1), rows(m, 50, seed=2)
+    few, moments = frechet_both(x, y), frechet_both(GroupedMoments(x), GroupedMoments(y))
+    assert few.measured.value == pytest.approx(moments.measured.value, rel=1e-6)
+    assert few.infinite.low == pytest.approx(moments.infinite.low, rel=1e-5, abs=1e-6)
+
+
+def test_the_bias_of_equal_gaussians_is_as_derived():
+    """Against an exact reference (d + d(d + 1)/4)/N, and twice that between two samples."""
+    n, d, draws = 2000, 12, 60
+    exact = gaussian(np.zeros(d), np.eye(d))
+    one, both, infinite = [], [], []
+    for seed in range(draws):
+        x, y = (torch.from_numpy(z) for z in np.random.default_rng(seed).normal(size=(2, n, d)))
+        one.append(frechet_distance(Moments(x), exact))
+        found = frechet_both(x, y)
+        both.append(found.measured.value)
+        infinite.append(found.infinite.value)
+    bias = (d + d * (d + 1) / 4) / n
+    assert np.mean(one) == pytest.approx(bias, rel=0.05)
+    assert np.mean(both) == pytest.approx(2 * bias, rel=0.05)
+    assert abs(np.mean(infinite)) < 4 * np.std(infinite) / draws**0.5
+
+
+def test_another_package_agrees():
+    ot = pytest.importorskip("ot", reason="the oracle POT is not installed")
+    a, b = Moments(rows(900, 40, seed=1)), Moments(rows(700, 40, seed=2))
+    arrays = (a.mean, b.mean, a.covariance, b.covariance)
+    expected = ot.gaussian.bures_wasserstein_distance(*(x.numpy() for x in arrays)) ** 2
+    assert frechet_distance(a, b) == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_torchmetrics_agrees():
+    image = pytest.importorskip("torchmetrics.image.fid", reason="torchmetrics is not installed")
+    identity = torch.nn.Identity()
+    identity.num_features = 24
+    fid = image.FrechetInceptionDistance(feature=identity, normalize=False)
+    fid.set_dtype(torch.float64)
+    x, y = rows(500, 24, seed=1), rows(400, 24, seed=2)
+    fid.update(x, real=True)
+    fid.update(y, real=False)
+    expected = fid.compute().item()
+    assert frechet(x, y).value == pytest.approx(expected, rel=1e-6)
+
+
+def test_rows_that_cannot_be_compared():
+    x = rows(50, 4)
+    with pytest.raises(InputError, match=r"at least 20 are needed"):
+        frechet(x[:7], x)
+    with pytest.raises(InputError, match="have 4 numbers a row, generated 3"):
+        frechet(x, x[:, :3])
+    broken = x.clone()
+    broken[3, 1] = broken[9, 0] = float("nan")
+    with pytest.raises(InputError, match="generated features: 2 rows hold NaN"):
+        frechet(x, broken)

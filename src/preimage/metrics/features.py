@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from preimage.core import InputError
+from preimage.core.words import counted
+
 WIDTH = 32  # channels of every stage
 STAGES = 4
 SMALLEST = 4  # pixels, the side of the last stage
@@ -71,6 +74,27 @@ def extract(features: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> 
         return torch.cat([features(x.to(device)).flatten(1).float().cpu() for x in batches])
     finally:
         features.train(was_training)
+
+
+def check_rows(real: Tensor, fake: Tensor, *, least: int = 2) -> None:
+    """Raises InputError where two sets of features (N, d), (M, d) cannot be compared."""
+    for rows, which in ((real, "real"), (fake, "generated")):
+        if rows.dim() != 2:
+            raise InputError(f"{which} features must be rows (N, d), not {tuple(rows.shape)}")
+        if len(rows) < least:
+            found = counted(len(rows), "row")
+            raise InputError(f"{which} features: {found}; at least {least} are needed")
+        if bad := int((~rows.isfinite()).any(1).sum()):
+            found = counted(bad, "row holds", "rows hold")
+            raise InputError(
+                f"{which} features: {found} NaN or infinite values, of {len(rows)}: mend the "
+                "network that made them, or leave those rows out"
+            )
+    if real.shape[1] != fake.shape[1]:
+        raise InputError(
+            f"real features have {real.shape[1]} numbers a row, generated {fake.shape[1]}: "
+            "compute both with one network"
+        )
 
 
 def _sides(length: int) -> list[int]:
