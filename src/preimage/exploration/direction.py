@@ -67,5 +67,10 @@ class Direction:
 
 def owner(model: LatentModel) -> str:
     """The fingerprint of the generator: an encoder learned beside it changes no direction."""
+    return fingerprint(bare(model))
+
+
+def bare(model: LatentModel) -> LatentModel:
+    """The generator alone, of a model with a learned encoder beside it."""
     generator = getattr(model, "generator", None)
-    return fingerprint(generator if isinstance(generator, LatentModel) else model)
+    return generator if isinstance(generator, LatentModel) else model
