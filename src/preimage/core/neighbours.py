@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -25,3 +27,19 @@ def nearest(
         distances.append(d.sqrt())
         indices.append(i)
     return torch.cat(distances), torch.cat(indices)
+
+
+def nearest_of_batches(
+    queries: Tensor, batches: Iterable[Tensor], *, k: int = 1
+) -> tuple[Tensor, Tensor]:
+    """`nearest` of points (B, d) that come a batch at a time; indices count through all of them."""
+    distances, indices = queries.new_empty(len(queries), 0), torch.empty(len(queries), 0).long()
+    first = 0
+    for points in batches:
+        d, i = nearest(queries, points, k=k)
+        distances = torch.cat([distances, d], 1)
+        indices = torch.cat([indices, i + first], 1)
+        distances, order = distances.topk(min(k, distances.shape[1]), dim=1, largest=False)
+        indices = indices.gather(1, order)
+        first += len(points)
+    return distances, indices
