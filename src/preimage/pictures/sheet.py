@@ -100,6 +100,7 @@ def pairs(
     heights = [max(row.shape[1] * scale, CAPTION_SIZE + 4) for row in tiles.values()]
     width = max(len(row) * steps[caption] for caption, row in tiles.items()) - padding
     below = max((text.count("\n") + 1 for text in under), default=0) * (UNDER_SIZE + 4)
+    below += padding if under else 0
     size = (margin + width, sum(heights) + padding * (len(heights) - 1) + below)
     canvas = _canvas(size, background)
     draw = ImageDraw.Draw(canvas)
