@@ -131,8 +131,8 @@ def _cells(k: int, seed: int, train: Tensor, *others: Tensor) -> list[np.ndarray
         raise InputError(f"cells={k} is not possible with {len(train)} training images")
     if k == 1:
         return [np.zeros(len(rows), int) for rows in (train, *others)]
-    fitted = MiniBatchKMeans(k, random_state=seed, n_init=3).fit(train.numpy())
-    return [fitted.predict(rows.numpy()) for rows in (train, *others)]
+    fitted = MiniBatchKMeans(k, random_state=seed).fit(train.numpy())
+    return [np.asarray(fitted.predict(rows.numpy())) for rows in (train, *others)]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,90 @@
+"""Known factors of images, such as pose or glasses, and codes to be held against them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from preimage.core import InputError
+
+Codes = np.ndarray | Tensor  # (N, d), or latents of any shape
+Factors = Mapping[str, np.ndarray]  # name → (N,), whole numbers (or words) or reals
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One factor of N images."""
+
+    name: str
+    values: np.ndarray  # (N,) float64, or of a discrete one int64 in 0 … classes − 1
+    discrete: bool
+
+    @property
+    def classes(self) -> int:
+        return int(self.values.max()) + 1
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Codes whose images' factors are known, checked."""
+
+    codes: np.ndarray  # (N, d) float64
+    factors: tuple[Factor, ...]
+    notes: tuple[str, ...] = ()  # what was left out
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(factor.name for factor in self.factors)
+
+    def rows(self, kept: np.ndarray) -> Labelled:
+        """Some of the images."""
+        factors = tuple(Factor(f.name, f.values[kept], f.discrete) for f in self.factors)
+        return Labelled(self.codes[kept], factors, self.notes)
+
+
+def labelled(codes: Codes, factors: Factors, *, least: int = 2) -> Labelled:
+    """Codes (N, …) with their factors; whole numbers, truth values and words are discrete ones.
+
+    Factors that are the same for every image say nothing and are left out, with a note.
+
+    Raises InputError where fewer than `least` factors or 2 codes are left, for lengths that do not
+    match, and for values that are not finite.
+    """
+    z = np.asarray(codes, np.float64)
+    z = z.reshape(len(z), -1)
+    if not np.isfinite(z).all():
+        raise InputError("codes hold values that are not finite numbers")
+    if z.shape[1] < 2:
+        raise InputError("disentanglement compares codes with each other; give at least 2, not 1")
+    kept, notes = [], []
+    for name, given in factors.items():
+        values = np.asarray(given)
+        if values.shape != (len(z),):
+            raise InputError(
+                f"factor '{name}': shape {values.shape} does not match {len(z)} rows of codes"
+            )
+        discrete = values.dtype.kind in "iubOSU"
+        if not discrete and not np.isfinite(values.astype(np.float64)).all():
+            raise InputError(f"factor '{name}' holds values that are not finite numbers")
+        if len(values) == 0 or (values == values[0]).all():
+            notes.append(f"factor '{name}' is the same in all images and was left out")
+            continue
+        values = np.unique(values, return_inverse=True)[1] if discrete else values
+        kept.append(Factor(name, values.astype(np.int64 if discrete else np.float64), discrete))
+    if len(kept) < least:
+        left = ", ".join(factor.name for factor in kept) or "none"
+        raise InputError(f"{least} factors that vary are needed, and there are: {left}")
+    return Labelled(z, tuple(kept), tuple(notes))
+
+
+def quantile_bins(x: np.ndarray, bins: int) -> np.ndarray:
+    """(N,) → (N,) int64 bins of equal numbers of images, as far as equal values allow.
+
+    Bins of equal width would be at the mercy of one outlier: it stretches them until one holds
+    all the others, and every score that counts in bins falls to 0.
+    """
+    edges = np.unique(np.quantile(x, np.arange(1, bins) / bins))
+    return np.unique(np.searchsorted(edges, x, side="right"), return_inverse=True)[1]
