@@ -116,8 +116,8 @@ def principal_plane(x: Tensor) -> tuple[Tensor, float]:
         x = torch.nn.functional.pad(x, (0, 1))
     found = PCA(2, random_state=0)
     positions = found.fit_transform(x.numpy())
-    largest = np.abs(found.components_).argmax(1)
-    signs = np.sign(found.components_[np.arange(2), largest])
+    axes = np.asarray(found.components_)
+    signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(1)])
     return torch.from_numpy((positions * signs).astype(np.float32)), float(
         found.explained_variance_ratio_.sum()
     )

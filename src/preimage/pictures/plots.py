@@ -37,7 +37,7 @@ PALETTE = (
 )
 INK = "#27303b"  # in SVG it becomes the text colour of the page around it
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.7,
@@ -86,7 +86,7 @@ class Plot:
 
     def _saved(self, kind: str, **options: Any) -> bytes:
         buffer = io.BytesIO()
-        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        with matplotlib.rc_context(STYLE), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph")  # the page's own fonts have it
             self.canvas.savefig(buffer, format=kind, **options)
         return buffer.getvalue()
@@ -101,8 +101,8 @@ def curves(
     title: str | None = None,
 ) -> Plot:
     """Lines over one axis, such as training and held-out loss; `log` is for the values."""
-    with matplotlib.rc_context(_STYLE):
-        canvas, axes = _axes(xlabel, ylabel, title)
+    with matplotlib.rc_context(STYLE):
+        canvas, axes = blank(xlabel, ylabel, title)
         for i, (name, (steps, values)) in enumerate(series.items()):
             steps, values = np.asarray(steps, float), np.asarray(values, float)
             axes.plot(
@@ -112,7 +112,7 @@ def curves(
                 linewidth=1.6,
                 marker="o" if len(steps) <= _SPARSE else None,
                 markersize=3.5,
-                label=_plain(name),
+                label=plain(name),
             )
         if log:
             axes.set_yscale("log")
@@ -121,7 +121,7 @@ def curves(
         _light_grid(axes)
         if len(series) > 1:
             axes.legend()
-    return _finished(canvas, f"{ylabel} over {xlabel}: {', '.join(series)}")
+    return finished(canvas, f"{ylabel} over {xlabel}: {', '.join(series)}")
 
 
 def scatter(
@@ -136,8 +136,8 @@ def scatter(
     """A map of points, coloured by class, with each class's name at its median."""
     points = np.asarray(points, float)
     labels = np.zeros(len(points), int) if labels is None else np.asarray(labels)
-    with matplotlib.rc_context(_STYLE):
-        canvas, axes = _axes(xlabel, ylabel, title, size=(5.6, 4.8))
+    with matplotlib.rc_context(STYLE):
+        canvas, axes = blank(xlabel, ylabel, title, size=(5.6, 4.8))
         for k in map(int, np.unique(labels)):
             chosen = points[labels == k]
             axes.scatter(
@@ -151,10 +151,10 @@ def scatter(
             )
             if classes:
                 x, y = np.median(chosen, axis=0)
-                axes.text(x, y, _plain(classes[k]), weight="bold", ha="center", va="center")
+                axes.text(x, y, plain(classes[k]), weight="bold", ha="center", va="center")
         _light_grid(axes, "both")
     between = f" of {len(classes)} classes: {', '.join(classes)}" if classes else ""
-    return _finished(canvas, f"A map of {len(points)} points{between}")
+    return finished(canvas, f"A map of {len(points)} points{between}")
 
 
 def bars(
@@ -166,23 +166,23 @@ def bars(
     title: str | None = None,
 ) -> Plot:
     """Groups of upright bars, one group for each label and one bar in it for each series."""
-    with matplotlib.rc_context(_STYLE):
-        canvas, axes = _axes(xlabel, ylabel, title)
+    with matplotlib.rc_context(STYLE):
+        canvas, axes = blank(xlabel, ylabel, title)
         places = np.arange(len(labels))
         width = 0.8 / len(series)
         for i, (name, values) in enumerate(series.items()):
             offset = (i - (len(series) - 1) / 2) * width
             colour = PALETTE[i % len(PALETTE)]
-            axes.bar(places + offset, values, width * 0.92, color=colour, label=_plain(name))
+            axes.bar(places + offset, values, width * 0.92, color=colour, label=plain(name))
         crowded = sum(len(label) for label in labels) > 60
-        axes.set_xticks(places, [_plain(label) for label in labels], rotation=45 * crowded)
+        axes.set_xticks(places, [plain(label) for label in labels], rotation=45 * crowded)
         if crowded:
             for tick in axes.get_xticklabels():
                 tick.set(ha="right", rotation_mode="anchor")
         _light_grid(axes)
         if len(series) > 1:
             axes.legend()
-    return _finished(canvas, f"{ylabel} of {', '.join(labels)}: {', '.join(series)}")
+    return finished(canvas, f"{ylabel} of {', '.join(labels)}: {', '.join(series)}")
 
 
 def histogram(
@@ -196,31 +196,31 @@ def histogram(
     """How values are spread: for each series the share of its finite values in each bin."""
     finite = {name: _finite(values) for name, values in series.items()}
     edges = np.histogram_bin_edges(np.concatenate(list(finite.values())), bins)
-    with matplotlib.rc_context(_STYLE):
-        canvas, axes = _axes(xlabel, ylabel, title)
+    with matplotlib.rc_context(STYLE):
+        canvas, axes = blank(xlabel, ylabel, title)
         for i, (name, values) in enumerate(finite.items()):
             shares = np.histogram(values, edges)[0] / max(len(values), 1)
             colour = PALETTE[i % len(PALETTE)]
             axes.stairs(shares, edges, fill=True, color=colour, alpha=0.3)
-            axes.stairs(shares, edges, color=colour, linewidth=1.4, label=_plain(name))
+            axes.stairs(shares, edges, color=colour, linewidth=1.4, label=plain(name))
         _light_grid(axes)
         if len(series) > 1:
             axes.legend()
-    return _finished(canvas, f"How {xlabel} is spread: {', '.join(series)}")
+    return finished(canvas, f"How {xlabel} is spread: {', '.join(series)}")
 
 
-def _axes(
+def blank(
     xlabel: str, ylabel: str, title: str | None, *, size: tuple[float, float] = (5.6, 3.3)
 ) -> tuple[Canvas, Axes]:
     canvas = Canvas(figsize=size, layout="constrained")
     axes = canvas.add_subplot()
-    axes.set(xlabel=_plain(xlabel), ylabel=_plain(ylabel), title=_plain(title or ""))
+    axes.set(xlabel=plain(xlabel), ylabel=plain(ylabel), title=plain(title or ""))
     return canvas, axes
 
 
-def _finished(canvas: Canvas, alt: str) -> Plot:
+def finished(canvas: Canvas, alt: str) -> Plot:
     """Lay the plot out once and for all; each drawing would move things by a hair otherwise."""
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         canvas.draw_without_rendering()
     canvas.set_layout_engine("none")
@@ -245,7 +245,7 @@ def _power(value: float) -> str:
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text as people's files may name it, without what an SVG or a legend cannot hold."""
     text = "".join(c for c in text if c.isprintable())
     return text if not text.startswith("_") else "\u200b" + text  # "_" hides a legend's entry
