@@ -195,7 +195,8 @@ def _forest(codes: np.ndarray, factor: Factor, seed: int) -> tuple[np.ndarray, f
     fitted, read = np.array_split(np.random.default_rng(seed).permutation(len(codes)), 2)
     kind = RandomForestClassifier if factor.discrete else RandomForestRegressor
     # Every split looks at all codes: where it sees only some, what is at hand gets importance.
-    forest = kind(TREES, max_depth=DEPTH, max_features=1.0, min_samples_leaf=3, random_state=seed)
+    options = {"max_features": 1.0, "max_depth": DEPTH, "min_samples_leaf": 3}
+    forest = kind(TREES, **options, random_state=seed)  # type: ignore[arg-type]
     forest.fit(codes[fitted], factor.values[fitted])
     score = float(forest.score(codes[read], factor.values[read]))
     if factor.discrete:
