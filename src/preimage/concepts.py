@@ -1,1 +1,399 @@
-"""Named directions of a model: found with or without labels, kept with the run."""
+"""`preimage.direction` and what belongs to it: named ways through a model's latent space.
+
+Functions of the public interface like those in `api`, upon which they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from preimage import api
+from preimage.core import InputError, LatentModel, Step, seeds
+from preimage.core.errors import nearest_name
+from preimage.examples import (
+    EXAMPLES,
+    Classifier,
+    Examples,
+    Values,
+    of_images,
+    of_samples,
+    of_sides,
+)
+from preimage.exploration import unlabelled
+from preimage.exploration.attributes import Attribute
+from preimage.exploration.calibration import Reader, calibrated, calibrated_jointly
+from preimage.exploration.conditioning import conditioned, kept
+from preimage.exploration.direction import Direction, owner
+from preimage.exploration.joint import METHOD as JOINT
+from preimage.exploration.joint import fit_jointly, twins
+from preimage.exploration.labelled import METHODS, fit
+from preimage.inversion import Inverter
+from preimage.inversions import inverter
+from preimage.observations import Images, PathLike, Progress
+from preimage.runs import directions as files
+from preimage.runs.run import Run
+
+CALIBRATION = 64  # latents at which strengths are calibrated
+Model = LatentModel | PathLike | Inverter
+
+
+def direction(
+    model: Model,
+    *,
+    positive: Images | None = None,
+    negative: Images | None = None,
+    attribute: str | None = None,
+    images: Images | None = None,
+    labels: PathLike | Mapping[str, Values] | None = None,
+    classifier: Classifier | None = None,
+    name: str | None = None,
+    method: str = "auto",
+    keep: Sequence[str | Direction] = (),
+    calibrate: bool = True,
+    n: int | None = None,
+    label: int | str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+    **search: Any,
+) -> Direction:
+    """The direction along which one attribute changes; one unit is one standard deviation of it.
+
+    model: a model, the folder of a run, or an `inverter`.
+    positive, negative: images with the attribute and without: folders, files, tensors, …
+    attribute: or the name of one that is known of `images`.
+    images: a data set with attributes; unset, the run's own.
+    labels: what is known of `images`: a CSV or JSON-lines file, or values (N,) by name.
+    classifier: or a function from images (B, C, H, W) in [−1, 1] to values or classes (B,): it
+        labels samples of the model, so that no encoder and no image is needed.
+    name: of the direction; unset, the attribute's.
+    method: mean-difference, svm, logistic, ridge, or joint, which takes all that is known of the
+        images into account, so that only this attribute changes. "auto" is joint where other
+        attributes are known, and else mean-difference.
+    keep: attributes that must stay: names of `images`' attributes or of directions saved with the
+        run, or directions.
+    calibrate: correct the length by what becomes of it in images, read by the model's encoder or
+        the classifier; left out where there is neither.
+    n: how many images or samples at most.
+    label: the class of all of them, of a conditional model.
+    search: settings of `latents`: method of inversion and others, as `inversion="search"`.
+
+    Raises InputError for too few examples or one class only, for an attribute to keep that is
+    not known or leaves nothing to move, and for images that cannot be used.
+    """
+    ready, run = _opened(model, device)
+    ways = [positive is not None or negative is not None, attribute is not None, bool(classifier)]
+    if sum(ways) != 1:
+        raise InputError("give positive= and negative=, or attribute=, or classifier=: one of them")
+    options = {"n": n, "label": label, "seed": seed, "progress": progress, **search}
+    if classifier is not None:
+        name = name or "classifier"
+        examples = of_samples(ready.model, classifier, name, n or EXAMPLES, label, seed)
+        column = examples.columns[name]
+    elif attribute is not None:
+        examples = of_images(ready, run, images, labels, options)
+        column = _named(examples.columns, attribute)
+    else:
+        if positive is None or negative is None:
+            raise InputError("a direction goes from negative to positive images: give both")
+        name = name or "direction"
+        examples = of_sides(ready, positive, negative, name, options)
+        column = examples.columns[name]
+    others = {k: c for k, c in examples.columns.items() if c.group != column.group}
+    method = _method(method, others)
+    weights = owner(ready.model)
+    if method == JOINT:
+        usable = _usable([column, *others.values()], (column.name,), progress)
+        every = fit_jointly(examples.latents, {c.name: c for c in usable}, model=weights)
+    else:
+        every = {
+            column.name: fit(examples.latents, column, method=method, others=others, model=weights)
+        }
+    made = every[column.name]
+    if keep:
+        made = conditioned(made, _kept(keep, examples, column, weights, run))
+    if calibrate:
+        # Classes hardly answer to a small step; values do.
+        read = _reader(classifier, made) if classifier and not column.binary else None
+        made = _calibrated(ready.model, [made], examples, read, seed)[0]
+    return made if name is None else made.named(name)
+
+
+def directions(
+    model: Model,
+    images: Images | None = None,
+    *,
+    attributes: Sequence[str] | None = None,
+    labels: PathLike | Mapping[str, Values] | None = None,
+    method: str = "auto",
+    keep: Sequence[str] = (),
+    calibrate: bool = True,
+    n: int | None = None,
+    label: int | str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+    **search: Any,
+) -> dict[str, Direction]:
+    """A direction for each attribute that is known of images, by name.
+
+    An attribute of several values gives one for each, `hair:red`, against the rest. Attributes
+    with too few examples are left out, and a step's notes say so.
+
+    attributes: only these; those with too few examples are then refused.
+    The rest as `direction` takes it; "auto" is the joint method where there is more than one.
+    """
+    ready, run = _opened(model, device)
+    options = {"n": n, "label": label, "seed": seed, "progress": progress, **search}
+    examples = of_images(ready, run, images, labels, options)
+    chosen = list(examples.columns.values())
+    if attributes is not None:
+        for asked in attributes:
+            _named(examples.columns, asked, whole=True)
+        chosen = [c for c in chosen if c.name in attributes or c.group in attributes]
+    chosen = _usable(chosen, [c.name for c in chosen] if attributes is not None else (), progress)
+    by_name = {c.name: c for c in chosen}
+    method = _method(method, by_name if len({c.group for c in chosen}) > 1 else {})
+    weights = owner(ready.model)
+    if method == JOINT:
+        made = fit_jointly(examples.latents, by_name, model=weights)
+    else:
+        made = {
+            c.name: fit(
+                examples.latents,
+                c,
+                method=method if c.binary or method == "mean-difference" else "ridge",
+                others={k: o for k, o in by_name.items() if o.group != c.group},
+                model=weights,
+            )
+            for c in chosen
+        }
+    if keep:
+        stay = kept(keep, made)
+        made |= {
+            k: conditioned(d, [s for s in stay if s.attribute != d.attribute])
+            for k, d in made.items()
+        }
+    if calibrate:
+        if progress is not None:
+            progress(Step(0, 1, stage="calibrate"))
+        found = _calibrated(ready.model, list(made.values()), examples, None, seed, method == JOINT)
+        made = {d.name: d for d in found}
+    return made
+
+
+def unlabelled_directions(
+    model: Model,
+    method: str = "pca",
+    *,
+    count: int = 8,
+    images: Images | None = None,
+    n: int = 2048,
+    label: int | str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+    **search: Any,
+) -> list[Direction]:
+    """Directions that nobody named, the strongest first.
+
+    method: "pca" of latents, "features" of what is seen in images, "sefa" of the generator's first
+        affine map, or "jacobian" of the generator at one point.
+    images: whose latents spread along them, the first of them the Jacobian's point; unset, the
+        run's own where it has an encoder, and else samples.
+
+    Raises InputError for a method that is none, and for the PCA of samples of a prior that is
+    alike in all directions.
+    """
+    if method not in unlabelled.METHODS:
+        raise InputError(f"no method '{method}'; {nearest_name(method, unlabelled.METHODS)}")
+    ready, run = _opened(model, device)
+    generator = ready.model
+    if images is not None or (run is not None and generator.can("encode")):
+        options = {"n": n, "label": label, "seed": seed, "progress": progress, **search}
+        examples = of_images(ready, run, images, None, options)
+    else:
+        if method == "pca" and generator.space.prior != "mixture":
+            raise InputError(
+                "samples of this model's prior spread alike in all directions; give images, or "
+                "use features, sefa or jacobian"
+            )
+        z = generator.space.sample(n, seed=seed)
+        examples = Examples(z, {}, generator.labels_for(n, label))
+    z, y = examples.latents, examples.labels
+    if y is None and generator.conditional:
+        y = generator.labels_for(len(z), label)
+    if method == "sefa":
+        return unlabelled.sefa(generator, z, count=count, labels=y)
+    if method == "jacobian":
+        at = None if y is None else y[0]
+        return unlabelled.jacobian_svd(generator, z[0], z, count=count, label=at)
+    if method == "pca":
+        return unlabelled.pca(z, count=count, model=owner(generator))
+    seen = unlabelled.image_features(generator, z, labels=y)
+    return unlabelled.feature_pca(z, seen, count=count, model=owner(generator))
+
+
+def save_direction(run: PathLike, direction: Direction) -> Path:
+    """Write a direction to RUN/directions. Raises InputError where it belongs to another model."""
+    direction.check(api.load(run))
+    return files.save_direction(Path(run), direction)
+
+
+def load_direction(run: PathLike, name: str, *, model: LatentModel | None = None) -> Direction:
+    """A direction of a run by its name.
+
+    model: the run's, where it is at hand; it is loaded otherwise.
+
+    Raises InputError where there is none of that name, and where it was fitted on other weights.
+    """
+    found = files.load_direction(Run.open(Path(run)).path, name)
+    found.check(api.load(run) if model is None else model)
+    return found
+
+
+def saved_directions(run: PathLike) -> dict[str, Direction]:
+    """All directions of a run, by name, whatever weights they were fitted on."""
+    path = Run.open(Path(run)).path
+    return {name: files.load_direction(path, name) for name in files.direction_names(path)}
+
+
+def remove_direction(run: PathLike, name: str) -> Path:
+    """Delete one. Raises InputError where there is none of that name."""
+    return files.remove_direction(Run.open(Path(run)).path, name)
+
+
+def export_direction(direction: Direction, path: PathLike) -> Path:
+    """Write a direction to a file of its own, to be given to others who have the model."""
+    return files.export_direction(direction, Path(path))
+
+
+def import_direction(path: PathLike, model: LatentModel | PathLike) -> Direction:
+    """Read such a file. Raises InputError where it belongs to another model."""
+    found = files.import_direction(Path(path))
+    found.check(model if isinstance(model, LatentModel) else api.load(model))
+    return found
+
+
+def _opened(model: Model, device: str) -> tuple[Inverter, Run | None]:
+    run = None if isinstance(model, Inverter | LatentModel) else Run.open(Path(model))
+    return (model if isinstance(model, Inverter) else inverter(model, device=device)), run
+
+
+def _named(found: Mapping[str, Attribute], name: str, *, whole: bool = False) -> Attribute:
+    """The column of that name; `whole` takes the name of an attribute of several values too."""
+    if name in found:
+        return found[name]
+    values = [column for column in found.values() if column.group == name]
+    if values and whole:
+        return values[0]
+    if values:
+        names = ", ".join(column.name for column in values)
+        raise InputError(f"'{name}' has several values; choose one of: {names}")
+    if not found:
+        raise InputError(
+            f"nothing is known of the images, so not '{name}' either; give labels= (a CSV file), "
+            "or positive and negative images"
+        )
+    raise InputError(f"no attribute '{name}' of the images; {nearest_name(name, found)}")
+
+
+def _usable(
+    wanted: Sequence[Attribute], needed: Sequence[str], progress: Progress | None
+) -> list[Attribute]:
+    """Those with enough examples, and of two that always go together the first."""
+    usable, notes = [], []
+    for column in wanted:
+        if column.name in needed:
+            column.check()
+        if lack := column.lack():
+            notes.append(f"left out: {lack}")
+        else:
+            usable.append(column)
+    if not usable:
+        raise InputError(notes[0] if notes else "nothing is known of the images; give labels")
+    while (pair := twins(usable)) and pair[1] not in needed:
+        usable = [column for column in usable if column.name != pair[1]]
+        notes.append(f"left out: '{pair[1]}', which goes together with '{pair[0]}' in every image")
+    if notes and progress is not None:
+        progress(Step(0, 1, stage="fit", notes=tuple(notes)))
+    return usable
+
+
+def _method(method: str, others: Mapping[str, Attribute]) -> str:
+    known = (*METHODS, JOINT)
+    if method == "auto":
+        return JOINT if others else "mean-difference"
+    if method not in known:
+        raise InputError(f"no method '{method}'; {nearest_name(method, known)}")
+    return method
+
+
+def _kept(
+    keep: Sequence[str | Direction],
+    examples: Examples,
+    column: Attribute,
+    weights: str,
+    run: Run | None,
+) -> list[Direction]:
+    """What names mean: attributes of the same examples, else directions saved with the run.
+
+    The reading of each attribute by itself would hold that of its company: age may be read off
+    the glasses. So readings are fitted jointly.
+    """
+    found = [d for d in keep if isinstance(d, Direction)]
+    names = [name for name in keep if isinstance(name, str)]
+    if column.group in names:
+        raise InputError(f"'{column.group}' cannot move and be kept at once")
+    others = [c for c in examples.columns.values() if c.group != column.group]
+    of_images = {n: [c for c in others if n in (c.name, c.group)] for n in names}
+    wanted = [c.name for cs in of_images.values() for c in cs]
+    if wanted:
+        usable = _usable([column, *others], wanted, None)
+        readings = fit_jointly(examples.latents, {c.name: c for c in usable}, model=weights)
+        found += [readings[name] for name in wanted]
+    if elsewhere := [name for name in names if not of_images[name]]:
+        found += kept(elsewhere, {} if run is None else saved_directions(run.path))
+    return found
+
+
+def _reader(classifier: Classifier, made: Direction) -> Reader:
+    """Readings of images by the classifier: standard deviations above the samples' mean."""
+
+    def read(x: Tensor, labels: Tensor | None) -> Tensor:
+        said = torch.as_tensor(classifier(x)).detach().flatten()
+        return ((said - made.mean) / made.deviation)[:, None]
+
+    return read
+
+
+def _calibrated(
+    model: LatentModel,
+    made: list[Direction],
+    examples: Examples,
+    reader: Reader | None,
+    seed: int,
+    jointly: bool = False,
+) -> list[Direction]:
+    """Strengths made true in images, where something reads images; else as they are."""
+    if reader is None and not model.can("encode"):
+        return made
+    rows = torch.randperm(len(examples.latents), generator=seeds.generator(seed, "calibration"))
+    rows = rows[:CALIBRATION]
+    z, y = examples.latents[rows], examples.labels
+    y = model.labels_for(len(rows)) if y is None else y[rows]
+    if jointly:
+        return calibrated_jointly(model, made, z, labels=y, read=reader)
+    result = []
+    for one in made:
+        try:
+            result.append(calibrated(model, one, z, labels=y, read=reader))
+        except InputError as error:
+            result.append(replace(one, report={**one.report, "notes": [str(error)]}))
+    return result

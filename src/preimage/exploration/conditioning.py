@@ -18,7 +18,7 @@ from preimage.core.errors import nearest_name
 from preimage.exploration.direction import Direction
 
 DEPENDENT = 1e-6  # a normal of which this share is left beside the others adds nothing to them
-NOTHING = 1e-3  # how much of a direction must be left, as a share of its effect on its reading
+NOTHING = 0.02  # how much of a direction must be left, as a share of its effect on its reading
 
 
 def conditioned(direction: Direction, keep: Sequence[Direction]) -> Direction:
@@ -85,7 +85,7 @@ def kept(names: Iterable[str], known: Mapping[str, Direction]) -> list[Direction
     for name in names:
         these = [d for d in known.values() if name in (d.name, d.attribute)]
         if not these:
-            choices = known.keys() | {d.attribute for d in known.values()}
+            choices = {d.attribute for d in known.values()}
             mend = nearest_name(name, choices) if known else "there are no directions yet"
             raise InputError(f"nothing to keep by the name '{name}'; {mend}")
         found += [d for d in these if d not in found]

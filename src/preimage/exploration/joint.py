@@ -55,7 +55,10 @@ def fit_jointly(
     for column, whole in zip(columns, complete, strict=True):
         column.check()
         if lack := whole.lack():
-            raise InputError(f"where all attributes are known together, {lack}")
+            raise InputError(
+                f"where all attributes are known together, {lack}; choose fewer attributes, or "
+                "another method"
+            )
     z, x = as_rows(latents[known]), np.stack([c.values[known].numpy() for c in complete], 1)
     _check_size(z, x, columns)
     groups = [c.group for c in columns]
@@ -145,14 +148,17 @@ def _check_size(z: np.ndarray, x: np.ndarray, columns: Sequence[Attribute]) -> N
             f"{counted(len(z), 'example')} for {len(columns)} attributes together; "
             f"at least {least} are needed, with all of them known"
         )
-    if twins := _confounded(_standardised(x), columns):
+    if pair := twins(columns):
         raise InputError(
-            f"'{twins[0]}' and '{twins[1]}' go together in every image: "
+            f"'{pair[0]}' and '{pair[1]}' go together in every image: "
             "nothing can tell them apart; leave one out"
         )
 
 
-def _confounded(x: np.ndarray, columns: Sequence[Attribute]) -> tuple[str, str] | None:
+def twins(columns: Sequence[Attribute]) -> tuple[str, str] | None:
+    """The first two columns of different attributes that always go together, or against."""
+    known = torch.stack([column.known for column in columns]).all(0)
+    x = _standardised(np.stack([column.values[known].numpy() for column in columns], 1))
     ρ = np.abs(x.T @ x) / len(x)
     for i, a in enumerate(columns):
         for j, b in enumerate(columns[:i]):

@@ -1,0 +1,149 @@
+"""What directions are learned from: latents, and what is known of the images behind them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from preimage import api
+from preimage.core import InputError, LatentModel, seeds
+from preimage.data import Dataset
+from preimage.data import labels as label_files
+from preimage.exploration.attributes import Attribute, attribute, columns
+from preimage.inversion import Inverter
+from preimage.inversions import latents
+from preimage.observations import Images, PathLike, Tensors, labels_of
+from preimage.observations import source as observed
+from preimage.runs.run import Run
+
+EXAMPLES = 10_000  # images to learn from, at most
+SEARCHED = 500  # the same where each latent must be searched for
+CLASS = "class"  # the attribute that stands for the classes of a data set
+
+Values = np.ndarray | Tensor | Sequence[float]
+Classifier = Callable[[Tensor], Tensor]  # images (B, C, H, W) in [−1, 1] → values (B,)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Latents, and what is known of the images behind them."""
+
+    latents: Tensor  # (N, *space.shape), on the CPU
+    columns: dict[str, Attribute]  # by name, of N values each
+    labels: Tensor | None = None  # (N,), the classes that a conditional model is told
+
+
+def of_images(
+    ready: Inverter,
+    run: Run | None,
+    images: Images | None,
+    labels: PathLike | Mapping[str, Values] | None,
+    options: dict[str, Any],
+) -> Examples:
+    """Latents of images, at most n of them, drawn by the seed, and their attributes."""
+    progress = options["progress"]
+    if images is None:
+        if run is None:
+            raise InputError("a model has no images of its own: give images=, or a run's folder")
+        data: Dataset | Tensors = api.run_dataset(run, progress=progress)
+    elif run is not None and isinstance(images, str | os.PathLike):
+        data = api.fitted(images, run, progress=progress)
+    else:
+        data = observed(images, ready.model.data, progress)
+    known = _attributes(data, labels, ready.model)
+    quick = ready.model.can("encode") and options.get("inversion") != "search"
+    n = options["n"] or (EXAMPLES if quick else SEARCHED)
+    rows = torch.randperm(len(data), generator=seeds.generator(options["seed"]))[:n].sort().values
+    some = _some(data, rows)
+    classes = labels_of(ready.model, some, None, options["label"])
+    taken = {k: replace(column, values=column.values[rows]) for k, column in known.items()}
+    return Examples(_latents(ready, some, classes, options), taken, classes)
+
+
+def of_sides(
+    ready: Inverter, positive: Images, negative: Images, name: str, options: dict[str, Any]
+) -> Examples:
+    parts, classes = [], []
+    for images in (negative, positive):
+        data = observed(images, ready.model.data, options["progress"])
+        y = labels_of(ready.model, data, None, options["label"])
+        classes.append(y)
+        parts.append(_latents(ready, data, y, options))
+    values = torch.cat([torch.full((len(z),), float(i)) for i, z in enumerate(parts)])
+    column = attribute(name, values, meaning=("negative", "positive"))
+    together = None if None in classes else torch.cat(classes)
+    return Examples(torch.cat(parts), {name: column}, together)
+
+
+@torch.no_grad()
+def of_samples(
+    model: LatentModel,
+    classifier: Classifier,
+    name: str,
+    n: int,
+    label: int | str | None,
+    seed: int,
+    batch_size: int = 256,
+) -> Examples:
+    z, y = model.space.sample(n, seed=seed), model.labels_for(n, label)
+    values = []
+    for i in range(0, n, batch_size):
+        of_part = None if y is None else y[i : i + batch_size]
+        x = model.decode(z[i : i + batch_size].to(model.device), of_part).float()
+        said = torch.as_tensor(classifier(x)).detach().cpu().double()
+        if said.numel() != len(x):
+            raise InputError(
+                f"the classifier gives {tuple(said.shape)} for {len(x)} images; one value of each "
+                "is needed"
+            )
+        values.append(said.flatten())
+    return Examples(z, {name: attribute(name, torch.cat(values))}, y)
+
+
+def _latents(
+    ready: Inverter, data: Dataset | Tensors, classes: Tensor | None, options: dict[str, Any]
+) -> Tensor:
+    search = {k: v for k, v in options.items() if k not in ("n", "label", "seed", "inversion")}
+    how = options.get("inversion", "auto")
+    images: Images = data if isinstance(data, Dataset) else data.images
+    return latents(ready, images, method=how, labels=classes, **search)
+
+
+def _some(data: Dataset | Tensors, rows: Tensor) -> Dataset | Tensors:
+    if len(rows) == len(data):
+        return data
+    if isinstance(data, Tensors):
+        return Tensors(data.images[rows], data.notes)
+    index, none = rows.numpy(), np.empty(0, np.int64)
+    return replace(
+        data,
+        images=data.images[index],
+        names=[data.names[i] for i in index],
+        hashes=data.hashes[index],
+        labels=None if data.labels is None else data.labels[index],
+        attributes={},
+        train=np.arange(len(index)),
+        heldout=none,
+    )
+
+
+def _attributes(
+    data: Dataset | Tensors, labels: PathLike | Mapping[str, Values] | None, model: LatentModel
+) -> dict[str, Attribute]:
+    """What is known of images: of a file or mapping where one is given, and else their own."""
+    if isinstance(labels, Mapping):
+        return {name: attribute(name, values) for name, values in labels.items()}  # type: ignore[arg-type]
+    known: Any = data if isinstance(data, Dataset) else label_files.Table()
+    if labels is not None:
+        known = label_files.read(Path(labels), [str(name) for name in data.names])
+    found = columns(known.attributes, known.categories)
+    if known.labels is not None and not model.conditional and CLASS not in found:
+        found |= columns({CLASS: known.labels}, {CLASS: known.classes})
+    return found

@@ -1,0 +1,182 @@
+"""`preimage.traverse` with files: sheets and moving pictures of steps along directions.
+
+Functions of the public interface like those in `api`, upon which they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from preimage import api
+from preimage.concepts import load_direction, saved_directions
+from preimage.core import InputError, LatentModel, Unsupported
+from preimage.exploration.direction import Direction
+from preimage.exploration.traversal import STRENGTHS, Effects, Traversal, effects, traverse
+from preimage.inversions import inverter, latents
+from preimage.observations import PathLike, Progress
+from preimage.pictures import pairs, png
+from preimage.runs.files import check_free, readable_errors, write_bytes
+from preimage.runs.pictures import save_animation
+from preimage.runs.run import Run
+
+EFFECTS_AT = 16  # latents over which what directions change is averaged
+FRAMES = 33  # of a moving picture, from one end to the other
+
+
+@dataclass(frozen=True)
+class Start:
+    """Latents to set out from."""
+
+    z: Tensor  # (B, *space.shape)
+    labels: Tensor | None  # (B,), of a conditional model
+    names: tuple[str, ...]
+
+
+def traverse_files(
+    run: PathLike,
+    by: Sequence[str],
+    *,
+    out: PathLike,
+    images: PathLike = "random",
+    n: int = 1,
+    strengths: Sequence[float] = STRENGTHS,
+    animation: str | None = None,
+    label: int | str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+    **search: Any,
+) -> dict[str, Any]:
+    """Sheets of steps along saved directions, a row for each; what was written, and what changes.
+
+    by: names of directions saved with the run; none of them given, all.
+    images: where to set out: a file, a folder, …, or "random" or "random:SEED" for samples.
+    n: from so many of them, a sheet each.
+    animation: also a moving picture of each: "gif", "webp" or "mp4".
+
+    Raises InputError for directions that are not there or belong to another model, and for an
+    `out` that holds something.
+    """
+    folder = Path(out)
+    check_free(folder)
+    ready = inverter(run, device=device)
+    if by:
+        chosen = [load_direction(run, name, model=ready.model) for name in by]
+    elif not (chosen := list(saved_directions(run).values())):
+        raise InputError(f"{run} has no directions yet; fit some with: preimage direction {run}")
+    start = starting(run, ready, images, n=n, label=label, seed=seed, progress=progress, **search)
+    walked = traverse(ready.model, chosen, start.z, labels=start.labels, strengths=strengths)
+    found = effects_of(ready.model, chosen, seed=seed, label=label, near=start)
+    written: dict[str, Any] = {
+        "run": str(run),
+        "strengths": list(walked.strengths),
+        "starts": list(start.names),
+        "directions": described(chosen, found),
+        "alike": found.alike(),
+        "sheets": [],
+        "animations": [],
+    }
+    moving = None
+    if animation is not None:
+        low, high = min(strengths), max(strengths)
+        fine = torch.linspace(low, high, FRAMES).tolist()
+        moving = traverse(ready.model, chosen, start.z, labels=start.labels, strengths=fine)
+    for i in range(len(start.z)):
+        stem = "sheet" if len(start.z) == 1 else f"sheet-{i + 1}"
+        written["sheets"].append(str(save_traversal(walked, folder / f"{stem}.png", start=i)))
+        if moving is not None:
+            path = folder / f"{stem.replace('sheet', 'moving')}.{animation}"
+            written["animations"].append(str(_save_moving(moving, path, i)))
+    return written
+
+
+def starting(
+    run: PathLike,
+    ready: Any,
+    images: PathLike,
+    *,
+    n: int,
+    label: int | str | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **search: Any,
+) -> Start:
+    """Latents of images, or of samples where they are called "random" or "random:SEED"."""
+    word, _, number = str(images).partition(":")
+    if word == "random":
+        if number and not number.isdecimal():
+            raise InputError(f"'{images}' is no seed; give one like random:7")
+        z = ready.model.space.sample(n, seed=int(number) if number else seed)
+        return Start(z, ready.model.labels_for(n, label), tuple(f"sample {i}" for i in range(n)))
+    if ready.model.conditional and label is None:
+        raise Unsupported("this model is told the class of each image; give --label")
+    data = api.fitted(images, Run.open(Path(run)), progress=progress)
+    z = latents(ready, data, n=n, label=label, progress=progress, **search)
+    return Start(z, ready.model.labels_for(len(z), label), tuple(map(str, data.names[: len(z)])))
+
+
+def effects_of(
+    model: LatentModel,
+    directions: Sequence[Direction],
+    *,
+    seed: int = 0,
+    label: int | str | None = None,
+    near: Start | None = None,
+) -> Effects:
+    """What a unit of each direction does to images, at samples, or at a start where none are."""
+    if not model.space.priors and near is not None:
+        return effects(model, directions, near.z, labels=near.labels)
+    z = model.space.sample(EFFECTS_AT, seed=seed)
+    return effects(model, directions, z, labels=model.labels_for(EFFECTS_AT, label))
+
+
+def described(directions: Sequence[Direction], found: Effects) -> list[dict[str, Any]]:
+    """Each direction in JSON: how it was found, its report, and what it does to images."""
+    return [
+        {
+            "name": direction.name,
+            "method": direction.method,
+            "conditioned": list(direction.conditioned),
+            **direction.report,
+            "change": found.change[i].item(),
+            "share": found.share[i].item(),
+        }
+        for i, direction in enumerate(directions)
+    ]
+
+
+def save_traversal(walked: Traversal, path: PathLike, *, start: int | None = 0) -> Path:
+    """One PNG: a row for each direction from one start, or of one direction for every start."""
+    if start is not None:
+        rows = dict(walked.rows(start))
+    else:
+        rows = {
+            f"{name} {i + 1}" if len(walked.images) > 1 else name: walked.images[i, r]
+            for r, name in enumerate(walked.names)
+            for i in range(len(walked.images))
+        }
+    drawn = pairs(rows, under=[_signed(s) for s in walked.strengths])
+    path = Path(path)
+    with readable_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, png(drawn))
+    return path
+
+
+def _save_moving(walked: Traversal, path: Path, start: int) -> Path:
+    """All directions at once, each in its row, there and back."""
+    frames = []
+    for s, strength in enumerate(walked.strengths):
+        rows = {name: images[s : s + 1] for name, images in walked.rows(start).items()}
+        frames.append(pairs(rows, under=[_signed(round(strength, 1))], scale=2))
+    return save_animation(frames, path, fps=16, ping_pong=True, scale=1)
+
+
+def _signed(strength: float) -> str:
+    return f"{strength:+g}".replace("-", "−") if strength else "0"
