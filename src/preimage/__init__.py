@@ -51,6 +51,17 @@ if TYPE_CHECKING:
         wrap,
     )
     from preimage.comparison import compare
+    from preimage.concepts import (
+        direction,
+        directions,
+        export_direction,
+        import_direction,
+        load_direction,
+        remove_direction,
+        save_direction,
+        saved_directions,
+        unlabelled_directions,
+    )
     from preimage.core import (
         DataSpec,
         Gaussian,
@@ -77,6 +88,8 @@ if TYPE_CHECKING:
         tune,
         tuned,
     )
+    from preimage.exploration.direction import Direction
+    from preimage.exploration.traversal import Effects, Traversal, effects, traverse
     from preimage.inversion import Inversion, Inverter, Inverting, Settings, Status, Verdict
     from preimage.inversion.operators import Blur, Compose, Custom, Downsample, Grey, Mask, Noise
     from preimage.inversions import (
@@ -87,6 +100,7 @@ if TYPE_CHECKING:
         latents,
         operator,
     )
+    from preimage.traversals import save_traversal, traverse_files
 
 _API = (
     "CacheEntry",
@@ -147,6 +161,19 @@ _ENCODERS = (
     "tuned",
 )
 
+_CONCEPTS = (
+    "direction",
+    "directions",
+    "export_direction",
+    "import_direction",
+    "load_direction",
+    "remove_direction",
+    "save_direction",
+    "saved_directions",
+    "unlabelled_directions",
+)
+_TRAVERSAL = ("Effects", "Traversal", "effects", "traverse")
+
 _INVERSION = ("Inversion", "Inverter", "Inverting", "Settings", "Status", "Verdict")
 _OPERATORS = ("Blur", "Compose", "Custom", "Downsample", "Grey", "Mask", "Noise")
 _INVERTING = ("invert", "inverter", "inverting", "inverting_files", "latents", "operator")
@@ -158,6 +185,10 @@ _ROOM = {
     **dict.fromkeys(_INVERSION, "preimage.inversion"),
     **dict.fromkeys(_OPERATORS, "preimage.inversion.operators"),
     **dict.fromkeys(_INVERTING, "preimage.inversions"),
+    **dict.fromkeys(_CONCEPTS, "preimage.concepts"),
+    **dict.fromkeys(_TRAVERSAL, "preimage.exploration.traversal"),
+    **dict.fromkeys(("save_traversal", "traverse_files"), "preimage.traversals"),
+    "Direction": "preimage.exploration.direction",
     "compare": "preimage.comparison",
 }
 
@@ -168,7 +199,9 @@ __all__ = [
     "Custom",
     "DataSpec",
     "Difference",
+    "Direction",
     "Downsample",
+    "Effects",
     "EncodedModel",
     "Gaussian",
     "GaussianMixture",
@@ -193,6 +226,7 @@ __all__ = [
     "Status",
     "Step",
     "Training",
+    "Traversal",
     "Unsupported",
     "Verdict",
     "applied",
@@ -202,10 +236,15 @@ __all__ = [
     "compare",
     "dataset",
     "datasets",
+    "direction",
+    "directions",
+    "effects",
     "encoder_training",
+    "export_direction",
     "fitted",
     "has_encoder",
     "images",
+    "import_direction",
     "invert",
     "inverter",
     "inverting",
@@ -213,25 +252,33 @@ __all__ = [
     "latents",
     "load",
     "load_difference",
+    "load_direction",
     "load_encoder",
     "operator",
     "plan",
     "recipe",
     "recipes",
     "reconstruct",
+    "remove_direction",
     "resume",
     "resume_encoder",
     "sample",
     "save_animation",
     "save_difference",
+    "save_direction",
     "save_images",
     "save_latents",
     "save_sheet",
+    "save_traversal",
+    "saved_directions",
     "train",
     "train_encoder",
     "training",
+    "traverse",
+    "traverse_files",
     "tune",
     "tuned",
+    "unlabelled_directions",
     "wrap",
 ]
 
