@@ -73,6 +73,6 @@ def test_intervals_stay_within_what_is_possible_and_hold_the_value():
 
 
 def test_too_few_rows_are_refused():
-    with pytest.raises(ValueError, match="at least 7 real and 7"):
-        fidelity(normal(6, 2, seed=0), normal(100, 2, seed=1))
-    fidelity(normal(7, 2, seed=0), normal(7, 2, seed=1))
+    with pytest.raises(ValueError, match="at least 12 are needed"):
+        fidelity(normal(11, 2, seed=0), normal(100, 2, seed=1))
+    fidelity(normal(12, 2, seed=0), normal(12, 2, seed=1))

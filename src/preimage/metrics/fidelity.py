@@ -3,20 +3,30 @@
 Each real feature vector stands for a ball that reaches to its k-th nearest real neighbour.
 Precision and recall: Kynkäänniemi et al., "Improved precision and recall metric for assessing
 generative models", 2019, with k = 3. Density and coverage: Naeem et al., "Reliable fidelity and
-diversity metrics for generative models", 2020, with k = 5. A point on a ball's edge is inside (≤).
+diversity metrics for generative models", 2020, with k = 5. A point on a ball's edge is inside (≤),
+as in the first paper; `strict` leaves it outside (<), as the second's own package does.
+
+All four change with the number of samples, so every value is of its N and M. Intervals are of the
+expectation at that size, from random halves, and no narrower than a share of so many could have.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from preimage.core.neighbours import nearest, squared_distances
-from preimage.metrics.measure import Measure, jackknife
+from preimage.core.seeds import scramble
+from preimage.metrics.features import check_rows
+from preimage.metrics.measure import Measure, group_of, of_halves, of_share
+from preimage.metrics.neighbourhoods import Rows, neighbours, pairs_within
 
-BLOCK = 1024  # rows at a time
+HALVED = 4000  # rows whose halves give the intervals, at most
+
+Four = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -35,49 +45,135 @@ def fidelity(
     *,
     k: int = 3,  # of precision and recall
     coverage_k: int = 5,  # of density and coverage
-    groups: int = 10,  # of the jackknife behind the intervals
+    strict: bool = False,  # whether a point on a ball's edge is outside
+    splits: int = 10,  # into random halves, behind the intervals
+    seed: int = 0,  # of those
 ) -> Fidelity:
-    """All four, exactly, in the features' own precision; intervals from leaving out tenths."""
-    most = max(k, coverage_k) + 1
-    if min(len(real), len(fake)) * (groups - 1) // groups < most:
-        needed = -(-most * groups // (groups - 1))
-        raise ValueError(f"at least {needed} real and {needed} sampled feature rows are needed")
-
-    def statistic(real: Tensor, fake: Tensor) -> tuple[float, float, float, float]:
-        return prdc(real, fake, k=k, coverage_k=coverage_k)
-
-    precision, recall, density, coverage = jackknife(statistic, real, fake, groups=groups)
-    return Fidelity(
-        precision.within(0, 1),
-        recall.within(0, 1),
-        density.within(0, float("inf")),
-        coverage.within(0, 1),
+    """All four with intervals; these from halves of at most 4000 rows, to cost little."""
+    least = 2 * (max(k, coverage_k) + 1)
+    check_rows(real, fake, least=least)
+    whole = prdc(real, fake, k=k, coverage_k=coverage_k, strict=strict)
+    some = max(least, min(len(real), len(fake), HALVED))
+    x, y = (rows[_drawn(len(rows), some, seed)] for rows in (real, fake))
+    sides = [
+        tuple(group_of(len(rows), 2, seed=seed + split) for rows in (x, y))
+        for split in range(splits)
+    ]
+    halves = _counted(x, y, k, coverage_k, strict, sides)[1]
+    n = min(len(real), len(fake))
+    precision, recall, density, coverage = (
+        of_halves(value, differences, n, half=some // 2)
+        for value, differences in zip(whole, halves.T, strict=True)
     )
+    return Fidelity(
+        precision=_share(precision, len(fake)),
+        recall=_share(recall, len(real)),
+        density=density.within(0, math.inf),
+        coverage=_share(coverage, len(real)),
+    )
+
+
+def _drawn(n: int, some: int, seed: int) -> Tensor:
+    """Which rows of n are among the `some` that are drawn from them, in order."""
+    chosen = np.argsort(scramble(np.arange(n), seed=seed), kind="stable")[:some]
+    return torch.from_numpy(np.sort(chosen))
+
+
+def _share(measure: Measure, n: int) -> Measure:
+    return measure.around(of_share(measure.value, n)).within(0, 1)
 
 
 def prdc(
-    real: Tensor, fake: Tensor, *, k: int = 3, coverage_k: int = 5
-) -> tuple[float, float, float, float]:
+    real: Tensor, fake: Tensor, *, k: int = 3, coverage_k: int = 5, strict: bool = False
+) -> Four:
     """Precision, recall, density and coverage of features (N, d) and (M, d), without intervals."""
-    centre = real.mean(0)  # against cancellation in ‖a‖² + ‖b‖² − 2ab
-    real, fake = real - centre, fake - centre
-    # A point is its own nearest neighbour, so its k-th other one is the (k + 1)-th.
-    around_real = nearest(real, real, k=max(k, coverage_k) + 1)[0].square()
-    around_fake = nearest(fake, fake, k=k + 1)[0][:, k].square()
-    recalled = torch.zeros(len(real), dtype=torch.bool)
-    covered = torch.zeros(len(real), dtype=torch.bool)
-    precise = balls = 0
-    for i, part in enumerate(fake.split(BLOCK)):
-        distances = squared_distances(part, real)  # (block, N)
-        precise += (distances <= around_real[:, k]).any(1).sum().item()
-        inside = distances <= around_real[:, coverage_k]
-        balls += inside.sum().item()
-        covered |= inside.any(0)
-        radii = around_fake[i * BLOCK : i * BLOCK + len(part)]
-        recalled |= (distances <= radii[:, None]).any(0)
-    return (
-        precise / len(fake),
-        recalled.double().mean().item(),
-        balls / (coverage_k * len(fake)),
-        covered.double().mean().item(),
-    )
+    check_rows(real, fake, least=max(k, coverage_k) + 1)
+    return _counted(real, fake, k, coverage_k, strict, [])[0]
+
+
+def expected_coverage(n: int, m: int, k: int = 5) -> float:
+    """Of n real images and m more of the same distribution: Naeem et al., appendix."""
+    return 1 - math.prod((n - 1 - i) / (m + n - 1 - i) for i in range(k))
+
+
+def _counted(
+    real: Tensor,
+    fake: Tensor,
+    k: int,
+    coverage_k: int,
+    strict: bool,
+    sides: list[tuple[Tensor, ...]],  # of each split: the side of every real and generated row
+) -> tuple[Four, np.ndarray]:
+    """The four of all rows, and for each split the difference of its halves: (splits, 4)."""
+    centre = real.double().mean(0)
+    x, y = Rows.of(real, centre), Rows.of(fake, centre)
+    most = max(k, coverage_k)
+    reach = 4 * most + 12 if sides else most  # enough neighbours to have k of either half
+    around_x = neighbours(x, min(reach, len(x) - 1), exact=(k, coverage_k))
+    around_y = neighbours(y, min(4 * k + 12 if sides else k, len(y) - 1), exact=(k,))
+    everyone = (torch.zeros(len(x), dtype=torch.int64), torch.zeros(len(y), dtype=torch.int64))
+    counts = [
+        Counts(
+            around_x.radii(k, side[0] if i else None),
+            around_x.radii(coverage_k, side[0] if i else None),
+            around_y.radii(k, side[1] if i else None),
+            *(side if i else everyone),
+            strict=strict,
+        )
+        for i, side in enumerate([everyone, *sides])
+    ]
+    whole = counts[0]
+    edges = (whole.around_fake[:, None], whole.precise_within, whole.around_real)
+    far_y, far_x = around_y.squared[:, -1], around_x.squared[:, -1]
+    for rows, cols, squared in pairs_within(y, x, far_y, far_x, edges=edges):
+        for count in counts:
+            count.add(rows, cols, squared)
+    differences = [np.subtract(*count.of_sides(coverage_k)) for count in counts[1:]]
+    return whole.of_side(0, coverage_k), np.array(differences)
+
+
+class Counts:
+    """What falls into which balls, for the whole or for two halves of it that never meet."""
+
+    def __init__(
+        self,
+        precise_within: Tensor,  # (N,) squared radii of real balls, for precision
+        around_real: Tensor,  # (N,) for density and coverage
+        around_fake: Tensor,  # (M,) of samples' balls, for recall
+        side: Tensor,  # (N,) of the real rows
+        side_of_fake: Tensor,  # (M,)
+        *,
+        strict: bool,
+    ):
+        self.precise_within, self.around_real = precise_within, around_real
+        self.around_fake = around_fake
+        self.side, self.side_of_fake, self.strict = side, side_of_fake, strict
+        self.precise = torch.zeros(len(side_of_fake), dtype=torch.bool)
+        self.balls = torch.zeros(len(side_of_fake), dtype=torch.int64)
+        self.covered = torch.zeros(len(side), dtype=torch.bool)
+        self.recalled = torch.zeros(len(side), dtype=torch.bool)
+
+    def add(self, rows: Tensor, cols: Tensor, squared: Tensor) -> None:
+        """Take in pairs of a generated and a real row."""
+        met = self.side_of_fake[rows] == self.side[cols]
+        rows, cols, squared = rows[met], cols[met], squared[met]
+        self.precise[rows[self._inside(squared, self.precise_within[cols])]] = True
+        held = self._inside(squared, self.around_real[cols])
+        self.balls += torch.bincount(rows[held], minlength=len(self.balls))
+        self.covered[cols[held]] = True
+        self.recalled[cols[self._inside(squared, self.around_fake[rows])]] = True
+
+    def _inside(self, squared: Tensor, radii: Tensor) -> Tensor:
+        return squared < radii if self.strict else squared <= radii
+
+    def of_sides(self, k: int) -> tuple[Four, Four]:
+        return self.of_side(0, k), self.of_side(1, k)
+
+    def of_side(self, side: int, k: int) -> Four:
+        real, fake = self.side == side, self.side_of_fake == side
+        return (
+            self.precise[fake].double().mean().item(),
+            self.recalled[real].double().mean().item(),
+            self.balls[fake].double().mean().item() / k,
+            self.covered[real].double().mean().item(),
+        )

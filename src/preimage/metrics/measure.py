@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import bdtr, stdtrit
+from scipy.special import bdtr, ndtri, stdtrit
 from torch import Tensor
 
 from preimage.core.seeds import scramble
@@ -32,6 +32,10 @@ class Measure:
     def within(self, least: float, most: float) -> Measure:
         """The same, with an interval that does not leave the possible values."""
         return Measure(self.value, max(self.low, least), min(self.high, most), self.n)
+
+    def around(self, other: Measure) -> Measure:
+        """The same value, with an interval that holds the other's too."""
+        return Measure(self.value, min(self.low, other.low), max(self.high, other.high), other.n)
 
     def __str__(self) -> str:
         return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
@@ -114,28 +118,25 @@ def unbiased(value: float, left_out: np.ndarray, n: int) -> Measure:
     return Measure(value + shift, raw.low + shift, raw.high + shift, n)
 
 
-def by_halves(
-    statistic: Callable[..., Sequence[float]], *samples: Tensor, splits: int = 10, seed: int = 0
-) -> list[Measure]:
-    """Numbers made of nearest neighbours, with intervals from random halves of the samples.
+def of_halves(value: float, differences: np.ndarray, n: int, *, half: int) -> Measure:
+    """A number made of nearest neighbours, by how it differs between two halves of some rows.
 
     Rows that are resampled would be their own neighbours, and rows left out a few at a time
     interact, which makes a jackknife up to twice as wide as it should be. Two halves share no
-    row: half the mean of (θ_A − θ_B)² over splits is the variance of θ at N/2, and half of that
-    is its variance at N (subsampling: Politis, Romano & Wolf, 1999, §2.3).
+    row: half the mean of (θ_A − θ_B)² over splits is the variance of θ for `half` rows, and it
+    falls as 1/N (Politis, Romano & Wolf, "Subsampling", 1999, §2.3).
     """
-    n = min(len(rows) for rows in samples)
-    differences = []
-    for split in range(splits):
-        sides = [group_of(len(rows), 2, seed=seed + split) == 0 for rows in samples]
-        a = statistic(*(rows[side] for rows, side in zip(samples, sides, strict=True)))
-        b = statistic(*(rows[~side] for rows, side in zip(samples, sides, strict=True)))
-        differences.append(np.subtract(a, b))
-    error = _t(splits) * np.sqrt(np.square(differences).mean(0) / 4)
-    return [
-        Measure(float(v), float(v - e), float(v + e), n)
-        for v, e in zip(statistic(*samples), error, strict=True)
-    ]
+    variance = np.square(differences).mean() / 2 * half / n
+    error = _t(len(differences)) * float(np.sqrt(variance))
+    return Measure(value, value - error, value + error, n)
+
+
+def of_share(share: float, n: int) -> Measure:
+    """A share of n, with Wilson's interval, which has a width at 0 and 1 too."""
+    z = float(ndtri((1 + LEVEL) / 2))
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    return Measure(share, min(share, centre - half), max(share, centre + half), n)
 
 
 def group_of(n: int, groups: int, *, seed: int = 0, first: int = 0) -> Tensor:
