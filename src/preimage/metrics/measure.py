@@ -118,6 +118,12 @@ def unbiased(value: float, left_out: np.ndarray, n: int) -> Measure:
     return Measure(value + shift, raw.low + shift, raw.high + shift, n)
 
 
+def of_estimate(value: float, error: float, n: int) -> Measure:
+    """A number whose standard error is known: normal, where many samples make it."""
+    half = float(ndtri((1 + LEVEL) / 2)) * error
+    return Measure(value, value - half, value + half, n)
+
+
 def of_halves(value: float, differences: np.ndarray, n: int, *, half: int) -> Measure:
     """A number made of nearest neighbours, by how it differs between two halves of some rows.
 
