@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         Step,
         Unsupported,
     )
+    from preimage.edits import Edit, edit, edit_files
     from preimage.encoders import (
         Difference,
         EncodedModel,
@@ -189,6 +190,7 @@ _ROOM = {
     **dict.fromkeys(_TRAVERSAL, "preimage.exploration.traversal"),
     **dict.fromkeys(("save_traversal", "traverse_files"), "preimage.traversals"),
     "Direction": "preimage.exploration.direction",
+    **dict.fromkeys(("Edit", "edit", "edit_files"), "preimage.edits"),
     "compare": "preimage.comparison",
 }
 
@@ -201,6 +203,7 @@ __all__ = [
     "Difference",
     "Direction",
     "Downsample",
+    "Edit",
     "Effects",
     "EncodedModel",
     "Gaussian",
@@ -238,6 +241,8 @@ __all__ = [
     "datasets",
     "direction",
     "directions",
+    "edit",
+    "edit_files",
     "effects",
     "encoder_training",
     "export_direction",

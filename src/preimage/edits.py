@@ -1,1 +1,230 @@
-"""`preimage.edit`: images changed along named directions, with everything else kept."""
+"""`preimage.edit`: one thing in an image changed, and nothing else.
+
+Functions of the public interface like those in `api`, upon which they stand.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from preimage import api
+from preimage.applications.editing import Edit, Editor, Moves, Value
+from preimage.core import InputError, LatentModel
+from preimage.data import cache as store
+from preimage.data.archives import Item
+from preimage.data.decode import MAX_PIXELS, open_image, reason
+from preimage.data.options import checked
+from preimage.data.source import FileSource, FolderSource, find
+from preimage.exploration.direction import Direction
+from preimage.inversion import Inverter
+from preimage.inversion.encoder import EncodedModel
+from preimage.inversions import invert, inverter, latents
+from preimage.observations import Images, PathLike, Progress, Tensors, labels_of
+from preimage.observations import source as observed
+from preimage.runs.directions import direction_names, load_direction
+from preimage.runs.editing import FiledEdit, Photographs, Rows, fitting
+from preimage.runs.files import check_free
+from preimage.runs.run import Run
+
+TUNING = 350  # steps of pivotal tuning, as the paper takes
+AT_ONCE = 64  # images
+
+Directions = Iterable[Direction]
+
+
+def edit(
+    model: LatentModel | PathLike | Inverter,
+    images: Images,
+    *,
+    by: Mapping[str, Value] | None = None,
+    to: Mapping[str, Value] | None = None,
+    keep: Sequence[str] = (),
+    directions: Directions = (),
+    mask: Tensor | PathLike | None = None,
+    residual: str = "unchanged",
+    tune: bool | int = False,
+    strip: Sequence[float] = (),
+    method: str = "auto",
+    labels: Tensor | Sequence[int] | None = None,
+    label: int | str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+    **search: Any,
+) -> Edit:
+    """Images moved along named directions, the rest of them left alone.
+
+    model: a model, the folder of a run, or an `inverter`.
+    images: anything `invert` takes; they are edited at the model's size. `edit_files` edits
+        photographs at theirs.
+    by: how far along each direction, in standard deviations of the attribute: {"smile": 2}.
+    to: where each attribute is to be, in its own units, "yes" or "no": {"age": 0.8}. Each image is
+        moved as far as it takes.
+    keep: attributes whose readings must stay as they are.
+    directions: besides those that are saved with the run.
+    mask: (H, W) of the model's size, 1 where the images may change, 0 where not; or its file.
+    residual: what becomes of what the model cannot draw of an image: "unchanged" keeps it where the
+        edit changed nothing, "whole" keeps all of it, "none" drops it.
+    tune: teach a copy of the generator each image first (pivotal tuning), so that the edit starts
+        from the image itself; a number gives the steps.
+    strip: strengths at which to show each direction besides.
+    method: how latents are found, as `latents` takes it: "auto", "encoder" or "search", with the
+        settings of `invert` in `search`.
+    labels, label: the classes of a conditional model; unset, they are found.
+
+    Raises InputError for directions that are not known or belong to another model, for strengths
+    that are no numbers, and where what is to stay leaves nothing to move.
+    """
+    ready = model if isinstance(model, Inverter) else inverter(model, device=device)
+    run = None if isinstance(model, Inverter | LatentModel) else Path(model)
+    moves = Moves.of(known(run, directions), by=by, to=to, keep=keep)
+    editor = _editor(ready, moves, residual, tune, seed)
+    source = observed(images, ready.model.data, progress)
+    given = labels_of(ready.model, source, labels, label)
+    limited = None if mask is None else _model_mask(mask, ready.model)
+    parts = []
+    for rows in torch.arange(len(source)).split(AT_ONCE):
+        x = source.batch(rows)
+        z, y = _found(ready, x, None if given is None else given[rows], method, search)
+        names = tuple(str(source.names[i]) for i in rows.tolist())
+        parts.append(
+            editor.edit(x, z, y, mask=limited, strip=strip, names=names, progress=progress)
+        )
+    return Edit.concatenated(parts)
+
+
+def edit_files(
+    run: PathLike,
+    images: PathLike,
+    *,
+    out: PathLike,
+    by: Mapping[str, Value] | None = None,
+    to: Mapping[str, Value] | None = None,
+    keep: Sequence[str] = (),
+    directions: Directions = (),
+    mask: PathLike | None = None,
+    residual: str = "unchanged",
+    tune: bool | int = False,
+    strip: Sequence[float] = (),
+    method: str = "auto",
+    label: int | str | None = None,
+    n: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+    **search: Any,
+) -> FiledEdit:
+    """The same from files to files: `for step in job:` edits each photograph at its full size.
+
+    What the model changed in the part it sees is added to the photograph; EXIF, colour profile,
+    transparency, orientation and format stay. Images that are no files of their own, in an archive
+    or an array, are edited at the model's size.
+
+    mask: an image, white where the photographs may change, of their size or of the model's.
+    n: at most so many, from the first on.
+
+    Raises InputError as `edit` does, and for an `out` that holds something.
+    """
+    folder = Path(out)
+    check_free(folder)
+    opened = Run.open(Path(run))
+    ready = inverter(run, device=device)
+    moves = Moves.of(known(opened.path, directions), by=by, to=to, keep=keep)
+    editor = _editor(ready, moves, residual, tune, seed)
+    ready.model.labels_for(1, label)  # or say that there is no such class
+    pictures, skipped = _pictures(images, opened, progress)
+
+    def found(x: Tensor) -> tuple[Tensor, Tensor | None]:
+        y = labels_of(ready.model, Tensors(x), None, label)
+        return _found(ready, x, y, method, search)
+
+    settings = {
+        "run": str(run), "source": str(images), "by": moves.by, "to": dict(to or {}),
+        "keep": list(keep), "mask": None if mask is None else str(mask), "residual": residual,
+        "tune": editor.tune, "strip": list(strip), "method": method, "label": label, "seed": seed,
+    }  # fmt: skip
+    return FiledEdit(
+        pictures, editor, found, folder, settings=settings, n=n, strip=strip, skipped=skipped,
+        mask=None if mask is None else read_mask(mask), progress=progress,
+    )  # fmt: skip
+
+
+def known(run: Path | None, directions: Directions) -> dict[str, Direction]:
+    """The directions there are, by name: those saved with a run, and those given."""
+    saved = [] if run is None else [load_direction(run, name) for name in direction_names(run)]
+    return {direction.name: direction for direction in (*saved, *directions)}
+
+
+def read_mask(path: PathLike) -> np.ndarray:
+    """A mask from an image file: (H, W) uint8, white where something may change.
+
+    Raises InputError where it cannot be read, or lets nothing through.
+    """
+    try:
+        with open_image(os.fspath(path), max_pixels=MAX_PIXELS) as image:
+            mask = np.asarray(image.convert("L"))
+    except (Exception, MemoryError) as error:
+        raise InputError(f"--mask {path} cannot be used: {reason(error)}") from None
+    if not mask.any():
+        raise InputError(f"--mask {path} is black, so nothing may change; white is what may")
+    return mask
+
+
+def _model_mask(mask: Tensor | PathLike, model: LatentModel) -> Tensor:
+    if not isinstance(mask, Tensor):
+        return fitting(read_mask(mask), model.data.shape[1:])
+    if mask.shape[-2:] != model.data.shape[1:]:
+        raise InputError(
+            f"the mask is of shape {tuple(mask.shape)}; give ({model.data.height}, "
+            f"{model.data.width}), as the model's images are"
+        )
+    return mask
+
+
+def _editor(ready: Inverter, moves: Moves, residual: str, tune: bool | int, seed: int) -> Editor:
+    model = ready.model
+    generator = model.generator if isinstance(model, EncodedModel) else model
+    return Editor(generator, moves, residual, TUNING if tune is True else int(tune), seed)
+
+
+def _found(
+    ready: Inverter, x: Tensor, labels: Tensor | None, method: str, search: Mapping[str, Any]
+) -> tuple[Tensor, Tensor | None]:
+    """The latents behind images of the model's size, and their classes."""
+    if ready.model.conditional and labels is None:
+        found = invert(ready, x, calibration=0, **search)
+        return found.z, found.labels
+    return latents(ready, x, method=method, labels=labels, **search), labels
+
+
+def _pictures(
+    images: PathLike, run: Run, progress: Progress | None
+) -> tuple[Photographs | Rows, list[tuple[str, str]]]:
+    """What a person named, as photographs where they are files; and what cannot be used."""
+    source = find(images, store.root(None))
+    if isinstance(source, FolderSource):
+        items, _, skipped = source.listing
+    elif isinstance(source, FileSource):
+        items, skipped = [Item(source.path.name, str(source.path))], []
+    else:
+        data = api.fitted(images, run, progress=progress)
+        return Rows(data), list(data.skipped)
+    if not items:
+        raise InputError(f"{images} holds no files")
+    facts = run.config["data"]
+    used = {k: v for k, v in facts["options"].items() if k in ("fit", "background", "max_pixels")}
+    spec, span = run.plan.model.data, facts.get("range")
+    options = replace(checked(channels=spec.channels, **used), size=(spec.height, spec.width))
+    target = options.target((spec.height, spec.width), spec.channels, tuple(span) if span else None)
+    return Photographs(items, target, options.max_pixels), list(skipped)
+
+
+__all__ = ["Edit", "edit", "edit_files"]

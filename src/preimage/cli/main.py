@@ -15,9 +15,13 @@ from preimage.cli.cache import cache
 from preimage.cli.compare import compare
 from preimage.cli.datasets import datasets
 from preimage.cli.demo import demo
+from preimage.cli.edit import edit
 from preimage.cli.encoder import encoder
 from preimage.cli.errors import DONE, status_of
+from preimage.cli.explain import explain
 from preimage.cli.invert import invert
+from preimage.cli.manifold import manifold
+from preimage.cli.map import map
 from preimage.cli.recipes import recipes
 from preimage.cli.reconstruct import reconstruct
 from preimage.cli.sample import sample
@@ -30,6 +34,10 @@ VERBS: dict[str, Callable[..., Any]] = {
     "reconstruct": reconstruct,
     "invert": invert,
     "encoder": encoder,
+    "edit": edit,
+    "map": map,
+    "manifold": manifold,
+    "explain": explain,
     "compare": compare,
     "recipes": recipes,
     "datasets": datasets,
