@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preimage import api
 from preimage.core import InputError, LatentModel, Step, seeds
 from preimage.core.errors import nearest_name
 from preimage.examples import (
@@ -32,7 +31,7 @@ from preimage.exploration.conditioning import conditioned, kept
 from preimage.exploration.direction import Direction, owner
 from preimage.exploration.joint import METHOD as JOINT
 from preimage.exploration.joint import fit_jointly, twins
-from preimage.exploration.labelled import METHODS, fit
+from preimage.exploration.labelled import CLASSIFIERS, METHODS, check_kind, fit
 from preimage.inversion import Inverter
 from preimage.inversions import inverter
 from preimage.observations import Images, PathLike, Progress
@@ -87,42 +86,30 @@ def direction(
     Raises InputError for too few examples or one class only, for an attribute to keep that is
     not known or leaves nothing to move, and for images that cannot be used.
     """
-    ready, run = _opened(model, device)
     ways = [positive is not None or negative is not None, attribute is not None, bool(classifier)]
     if sum(ways) != 1:
         raise InputError("give positive= and negative=, or attribute=, or classifier=: one of them")
+    ready, run = _opened(model, device)
     options = {"n": n, "label": label, "seed": seed, "progress": progress, **search}
+    how = {"method": method, "keep": keep, "calibrate": calibrate, "seed": seed}
+    if attribute is not None:
+        examples = of_images(ready, run, images, labels, options)
+        column = _named(examples.columns, attribute)
+        check_kind(column, method)
+        made = _made(ready.model, run, examples, [column], progress, **how)[0]
+        return made if name is None else made.named(name)
     if classifier is not None:
         name = name or "classifier"
         examples = of_samples(ready.model, classifier, name, n or EXAMPLES, label, seed)
-        column = examples.columns[name]
-    elif attribute is not None:
-        examples = of_images(ready, run, images, labels, options)
-        column = _named(examples.columns, attribute)
     else:
         if positive is None or negative is None:
             raise InputError("a direction goes from negative to positive images: give both")
         name = name or "direction"
         examples = of_sides(ready, positive, negative, name, options)
-        column = examples.columns[name]
-    others = {k: c for k, c in examples.columns.items() if c.group != column.group}
-    method = _method(method, others)
-    weights = owner(ready.model)
-    if method == JOINT:
-        usable = _usable([column, *others.values()], (column.name,), progress)
-        every = fit_jointly(examples.latents, {c.name: c for c in usable}, model=weights)
-    else:
-        every = {
-            column.name: fit(examples.latents, column, method=method, others=others, model=weights)
-        }
-    made = every[column.name]
-    if keep:
-        made = conditioned(made, _kept(keep, examples, column, weights, run))
-    if calibrate:
-        # Classes hardly answer to a small step; values do.
-        read = _reader(classifier, made) if classifier and not column.binary else None
-        made = _calibrated(ready.model, [made], examples, read, seed)[0]
-    return made if name is None else made.named(name)
+    column = examples.columns[name]
+    # Classes hardly answer to a small step; values do.
+    judge = None if column.binary else classifier
+    return _made(ready.model, run, examples, [column], progress, classifier=judge, **how)[0]
 
 
 def directions(
@@ -132,7 +119,7 @@ def directions(
     attributes: Sequence[str] | None = None,
     labels: PathLike | Mapping[str, Values] | None = None,
     method: str = "auto",
-    keep: Sequence[str] = (),
+    keep: Sequence[str | Direction] = (),
     calibrate: bool = True,
     n: int | None = None,
     label: int | str | None = None,
@@ -147,45 +134,79 @@ def directions(
     with too few examples are left out, and a step's notes say so.
 
     attributes: only these; those with too few examples are then refused.
-    The rest as `direction` takes it; "auto" is the joint method where there is more than one.
+    method: as `direction` takes it; continuous attributes have ridge instead of a classifier.
+    The rest as there.
     """
     ready, run = _opened(model, device)
     options = {"n": n, "label": label, "seed": seed, "progress": progress, **search}
     examples = of_images(ready, run, images, labels, options)
-    chosen = list(examples.columns.values())
-    if attributes is not None:
+    if attributes is None:
+        chosen = _usable(list(examples.columns.values()), (), progress)
+    else:
         for asked in attributes:
             _named(examples.columns, asked, whole=True)
-        chosen = [c for c in chosen if c.name in attributes or c.group in attributes]
-    chosen = _usable(chosen, [c.name for c in chosen] if attributes is not None else (), progress)
-    by_name = {c.name: c for c in chosen}
-    method = _method(method, by_name if len({c.group for c in chosen}) > 1 else {})
-    weights = owner(ready.model)
-    if method == JOINT:
-        made = fit_jointly(examples.latents, by_name, model=weights)
+        chosen = [
+            c for c in examples.columns.values() if c.name in attributes or c.group in attributes
+        ]
+    made = _made(
+        ready.model,
+        run,
+        examples,
+        chosen,
+        progress,
+        method=method,
+        keep=keep,
+        calibrate=calibrate,
+        seed=seed,
+    )
+    return {one.name: one for one in made}
+
+
+def _made(
+    model: LatentModel,
+    run: Run | None,
+    examples: Examples,
+    chosen: list[Attribute],
+    progress: Progress | None,
+    *,
+    method: str,
+    keep: Sequence[str | Direction],
+    calibrate: bool,
+    seed: int,
+    classifier: Classifier | None = None,
+) -> list[Direction]:
+    """A direction for each chosen column of examples: fitted, calibrated, conditioned."""
+    names = [column.name for column in chosen]
+    several = len({column.group for column in examples.columns.values()}) > 1
+    method = _method(method, several)
+    jointly, weights = method == JOINT, owner(model)
+    if jointly:
+        usable = _usable(list(examples.columns.values()), names, progress)
+        made = list(
+            fit_jointly(examples.latents, {c.name: c for c in usable}, model=weights).values()
+        )
     else:
-        made = {
-            c.name: fit(
+        made = [
+            fit(
                 examples.latents,
-                c,
-                method=method if c.binary or method == "mean-difference" else "ridge",
-                others={k: o for k, o in by_name.items() if o.group != c.group},
+                column,
+                method=method if column.binary or method not in CLASSIFIERS else "ridge",
+                others={k: c for k, c in examples.columns.items() if c.group != column.group},
                 model=weights,
             )
-            for c in chosen
-        }
-    if keep:
-        stay = kept(keep, made)
-        made |= {
-            k: conditioned(d, [s for s in stay if s.attribute != d.attribute])
-            for k, d in made.items()
-        }
+            for column in chosen
+        ]
     if calibrate:
         if progress is not None:
             progress(Step(0, 1, stage="calibrate"))
-        found = _calibrated(ready.model, list(made.values()), examples, None, seed, method == JOINT)
-        made = {d.name: d for d in found}
-    return made
+        made = _calibrated(model, made, examples, classifier, seed, jointly)
+    made = [one for one in made if one.name in names]
+    if not keep:
+        return made
+    columns = {column.name: column for column in chosen}
+    return [
+        conditioned(one, _kept(keep, examples, columns[one.name], weights, run)) for one in made
+    ]
 
 
 def unlabelled_directions(
@@ -240,47 +261,6 @@ def unlabelled_directions(
     return unlabelled.feature_pca(z, seen, count=count, model=owner(generator))
 
 
-def save_direction(run: PathLike, direction: Direction) -> Path:
-    """Write a direction to RUN/directions. Raises InputError where it belongs to another model."""
-    direction.check(api.load(run))
-    return files.save_direction(Path(run), direction)
-
-
-def load_direction(run: PathLike, name: str, *, model: LatentModel | None = None) -> Direction:
-    """A direction of a run by its name.
-
-    model: the run's, where it is at hand; it is loaded otherwise.
-
-    Raises InputError where there is none of that name, and where it was fitted on other weights.
-    """
-    found = files.load_direction(Run.open(Path(run)).path, name)
-    found.check(api.load(run) if model is None else model)
-    return found
-
-
-def saved_directions(run: PathLike) -> dict[str, Direction]:
-    """All directions of a run, by name, whatever weights they were fitted on."""
-    path = Run.open(Path(run)).path
-    return {name: files.load_direction(path, name) for name in files.direction_names(path)}
-
-
-def remove_direction(run: PathLike, name: str) -> Path:
-    """Delete one. Raises InputError where there is none of that name."""
-    return files.remove_direction(Run.open(Path(run)).path, name)
-
-
-def export_direction(direction: Direction, path: PathLike) -> Path:
-    """Write a direction to a file of its own, to be given to others who have the model."""
-    return files.export_direction(direction, Path(path))
-
-
-def import_direction(path: PathLike, model: LatentModel | PathLike) -> Direction:
-    """Read such a file. Raises InputError where it belongs to another model."""
-    found = files.import_direction(Path(path))
-    found.check(model if isinstance(model, LatentModel) else api.load(model))
-    return found
-
-
 def _opened(model: Model, device: str) -> tuple[Inverter, Run | None]:
     run = None if isinstance(model, Inverter | LatentModel) else Run.open(Path(model))
     return (model if isinstance(model, Inverter) else inverter(model, device=device)), run
@@ -326,10 +306,10 @@ def _usable(
     return usable
 
 
-def _method(method: str, others: Mapping[str, Attribute]) -> str:
+def _method(method: str, several: bool) -> str:
     known = (*METHODS, JOINT)
     if method == "auto":
-        return JOINT if others else "mean-difference"
+        return JOINT if several else "mean-difference"
     if method not in known:
         raise InputError(f"no method '{method}'; {nearest_name(method, known)}")
     return method
@@ -359,7 +339,7 @@ def _kept(
         readings = fit_jointly(examples.latents, {c.name: c for c in usable}, model=weights)
         found += [readings[name] for name in wanted]
     if elsewhere := [name for name in names if not of_images[name]]:
-        found += kept(elsewhere, {} if run is None else saved_directions(run.path))
+        found += kept(elsewhere, {} if run is None else files.all_directions(run.path))
     return found
 
 
@@ -377,23 +357,24 @@ def _calibrated(
     model: LatentModel,
     made: list[Direction],
     examples: Examples,
-    reader: Reader | None,
+    classifier: Classifier | None,
     seed: int,
-    jointly: bool = False,
+    jointly: bool,
 ) -> list[Direction]:
     """Strengths made true in images, where something reads images; else as they are."""
-    if reader is None and not model.can("encode"):
+    if classifier is None and not model.can("encode"):
         return made
     rows = torch.randperm(len(examples.latents), generator=seeds.generator(seed, "calibration"))
     rows = rows[:CALIBRATION]
     z, y = examples.latents[rows], examples.labels
     y = model.labels_for(len(rows)) if y is None else y[rows]
     if jointly:
-        return calibrated_jointly(model, made, z, labels=y, read=reader)
+        return calibrated_jointly(model, made, z, labels=y)
     result = []
     for one in made:
         try:
-            result.append(calibrated(model, one, z, labels=y, read=reader))
+            read = None if classifier is None else _reader(classifier, one)
+            result.append(calibrated(model, one, z, labels=y, read=read))
         except InputError as error:
             result.append(replace(one, report={**one.report, "notes": [str(error)]}))
     return result

@@ -1,4 +1,4 @@
-"""`preimage.traverse` with files: sheets and moving pictures of steps along directions.
+"""Directions that are saved with a run, and steps along them as sheets and moving pictures.
 
 Functions of the public interface like those in `api`, upon which they stand.
 """
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from preimage import api
-from preimage.concepts import load_direction, saved_directions
 from preimage.core import InputError, LatentModel, Unsupported
 from preimage.exploration.direction import Direction
 from preimage.exploration.traversal import STRENGTHS, Effects, Traversal, effects, traverse
 from preimage.inversions import inverter, latents
 from preimage.observations import PathLike, Progress
 from preimage.pictures import pairs, png
+from preimage.runs import directions as files
 from preimage.runs.files import check_free, readable_errors, write_bytes
 from preimage.runs.pictures import save_animation
 from preimage.runs.run import Run
@@ -36,6 +36,46 @@ class Start:
     z: Tensor  # (B, *space.shape)
     labels: Tensor | None  # (B,), of a conditional model
     names: tuple[str, ...]
+
+
+def save_direction(run: PathLike, direction: Direction) -> Path:
+    """Write a direction to RUN/directions. Raises InputError where it belongs to another model."""
+    direction.check(api.load(run))
+    return files.save_direction(Path(run), direction)
+
+
+def load_direction(run: PathLike, name: str, *, model: LatentModel | None = None) -> Direction:
+    """A direction of a run by its name.
+
+    model: the run's, where it is at hand; it is loaded otherwise.
+
+    Raises InputError where there is none of that name, and where it was fitted on other weights.
+    """
+    found = files.load_direction(Run.open(Path(run)).path, name)
+    found.check(api.load(run) if model is None else model)
+    return found
+
+
+def saved_directions(run: PathLike) -> dict[str, Direction]:
+    """All directions of a run, by name, whatever weights they were fitted on."""
+    return files.all_directions(Run.open(Path(run)).path)
+
+
+def remove_direction(run: PathLike, name: str) -> Path:
+    """Delete one. Raises InputError where there is none of that name."""
+    return files.remove_direction(Run.open(Path(run)).path, name)
+
+
+def export_direction(direction: Direction, path: PathLike) -> Path:
+    """Write a direction to a file of its own, to be given to others who have the model."""
+    return files.export_direction(direction, Path(path))
+
+
+def import_direction(path: PathLike, model: LatentModel | PathLike) -> Direction:
+    """Read such a file. Raises InputError where it belongs to another model."""
+    found = files.import_direction(Path(path))
+    found.check(model if isinstance(model, LatentModel) else api.load(model))
+    return found
 
 
 def traverse_files(

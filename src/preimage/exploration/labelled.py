@@ -94,11 +94,7 @@ def fit(
     attribute.
     """
     check_method(method)
-    if method in CLASSIFIERS and not attribute.binary:
-        raise InputError(
-            f"'{attribute.name}' is continuous, and {method} tells two classes apart; "
-            "use ridge or mean-difference"
-        )
+    check_kind(attribute, method)
     check_latents(latents, [attribute])
     attribute.check()
     known = attribute.known
@@ -161,6 +157,15 @@ def as_rows(latents: Tensor) -> np.ndarray:
 def check_method(method: str) -> None:
     if method not in METHODS:
         raise InputError(f"no method '{method}'; {nearest_name(method, METHODS)}")
+
+
+def check_kind(attribute: Attribute, method: str) -> None:
+    """Raises InputError for a classifier of a continuous attribute."""
+    if method in CLASSIFIERS and not attribute.binary:
+        raise InputError(
+            f"'{attribute.name}' is continuous, and {method} tells two classes apart; "
+            "use ridge or mean-difference"
+        )
 
 
 def check_latents(latents: Tensor, attributes: list[Attribute]) -> None:

@@ -99,6 +99,11 @@ def direction_names(run: Path) -> list[str]:
     return sorted(name for name in names if NAMES.fullmatch(name))
 
 
+def all_directions(run: Path) -> dict[str, Direction]:
+    """All directions of a run, by name."""
+    return {name: load_direction(run, name) for name in direction_names(run)}
+
+
 def remove_direction(run: Path, name: str) -> Path:
     """Delete the direction of that name. Raises InputError where there is none."""
     path = direction_path(run, name)
@@ -106,6 +111,7 @@ def remove_direction(run: Path, name: str) -> Path:
         raise _absent(run, name)
     with readable_errors(path):
         path.unlink()
+        path.with_suffix(".png").unlink(missing_ok=True)  # its sheet
     return path
 
 
