@@ -51,17 +51,7 @@ if TYPE_CHECKING:
         wrap,
     )
     from preimage.comparison import compare
-    from preimage.concepts import (
-        direction,
-        directions,
-        export_direction,
-        import_direction,
-        load_direction,
-        remove_direction,
-        save_direction,
-        saved_directions,
-        unlabelled_directions,
-    )
+    from preimage.concepts import direction, directions, unlabelled_directions
     from preimage.core import (
         DataSpec,
         Gaussian,
@@ -101,7 +91,16 @@ if TYPE_CHECKING:
         latents,
         operator,
     )
-    from preimage.traversals import save_traversal, traverse_files
+    from preimage.traversals import (
+        export_direction,
+        import_direction,
+        load_direction,
+        remove_direction,
+        save_direction,
+        save_traversal,
+        saved_directions,
+        traverse_files,
+    )
 
 _API = (
     "CacheEntry",
@@ -162,18 +161,18 @@ _ENCODERS = (
     "tuned",
 )
 
-_CONCEPTS = (
-    "direction",
-    "directions",
+_CONCEPTS = ("direction", "directions", "unlabelled_directions")
+_TRAVERSAL = ("Effects", "Traversal", "effects", "traverse")
+_TRAVERSALS = (
     "export_direction",
     "import_direction",
     "load_direction",
     "remove_direction",
     "save_direction",
+    "save_traversal",
     "saved_directions",
-    "unlabelled_directions",
+    "traverse_files",
 )
-_TRAVERSAL = ("Effects", "Traversal", "effects", "traverse")
 
 _INVERSION = ("Inversion", "Inverter", "Inverting", "Settings", "Status", "Verdict")
 _OPERATORS = ("Blur", "Compose", "Custom", "Downsample", "Grey", "Mask", "Noise")
@@ -188,7 +187,7 @@ _ROOM = {
     **dict.fromkeys(_INVERTING, "preimage.inversions"),
     **dict.fromkeys(_CONCEPTS, "preimage.concepts"),
     **dict.fromkeys(_TRAVERSAL, "preimage.exploration.traversal"),
-    **dict.fromkeys(("save_traversal", "traverse_files"), "preimage.traversals"),
+    **dict.fromkeys(_TRAVERSALS, "preimage.traversals"),
     "Direction": "preimage.exploration.direction",
     **dict.fromkeys(("Edit", "edit", "edit_files"), "preimage.edits"),
     "compare": "preimage.comparison",
