@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         training,
         wrap,
     )
+    from preimage.charts import explain, latent_map, manifold
     from preimage.comparison import compare
     from preimage.concepts import direction, directions, unlabelled_directions
     from preimage.core import (
@@ -185,11 +186,12 @@ _ROOM = {
     **dict.fromkeys(_INVERSION, "preimage.inversion"),
     **dict.fromkeys(_OPERATORS, "preimage.inversion.operators"),
     **dict.fromkeys(_INVERTING, "preimage.inversions"),
+    **dict.fromkeys(("Edit", "edit", "edit_files"), "preimage.edits"),
     **dict.fromkeys(_CONCEPTS, "preimage.concepts"),
     **dict.fromkeys(_TRAVERSAL, "preimage.exploration.traversal"),
     **dict.fromkeys(_TRAVERSALS, "preimage.traversals"),
     "Direction": "preimage.exploration.direction",
-    **dict.fromkeys(("Edit", "edit", "edit_files"), "preimage.edits"),
+    **dict.fromkeys(("explain", "latent_map", "manifold"), "preimage.charts"),
     "compare": "preimage.comparison",
 }
 
@@ -244,6 +246,7 @@ __all__ = [
     "edit_files",
     "effects",
     "encoder_training",
+    "explain",
     "export_direction",
     "fitted",
     "has_encoder",
@@ -253,11 +256,13 @@ __all__ = [
     "inverter",
     "inverting",
     "inverting_files",
+    "latent_map",
     "latents",
     "load",
     "load_difference",
     "load_direction",
     "load_encoder",
+    "manifold",
     "operator",
     "plan",
     "recipe",

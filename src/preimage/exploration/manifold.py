@@ -67,10 +67,10 @@ def manifold(
         they are strengths from the centre.
 
     Raises InputError for a dimension that the latent does not have, axes that are the same, edges
-    that are no quantiles, and a centre of another shape.
+    that are no quantiles, a centre of another shape, and a Direction of another model.
     """
     shape = model.space.shape
-    first, second = _checked(axes, model.space)
+    first, second = _checked(axes, model)
     if centre is None:
         centre = _mean(model.space) if data is None else data.mean(0)
     if centre.shape != shape:
@@ -120,18 +120,14 @@ def _mean(space: LatentSpace) -> Tensor:
     return space.mean().cpu()
 
 
-def _checked(axes: Sequence[int | Direction], space: LatentSpace) -> tuple[int | Direction, ...]:
+def _checked(axes: Sequence[int | Direction], model: LatentModel) -> tuple[int | Direction, ...]:
     if len(axes) != 2:
         raise InputError(f"a grid has two axes, not {len(axes)}; give two dimensions or directions")
     for axis in axes:
         if isinstance(axis, Direction):
-            if axis.vector.shape != space.shape:
-                raise InputError(
-                    f"direction '{axis.name}' has another shape than the latents, {space.shape}; "
-                    "it belongs to another model"
-                )
-        elif not 0 <= axis < space.size:
-            raise InputError(f"no dimension {axis}; the latents have 0 to {space.size - 1}")
+            axis.check(model)
+        elif not 0 <= axis < model.space.size:
+            raise InputError(f"no dimension {axis}; the latents have 0 to {model.space.size - 1}")
     if _name(axes[0]) == _name(axes[1]):
         raise InputError(f"both axes are {_name(axes[0])}; give two different ones")
     return tuple(axes)

@@ -86,7 +86,8 @@ def drawn_map(
     xy = square(positions)
     colours, numbers = _colours(len(xy), labels, values)
     with matplotlib.rc_context(STYLE):
-        canvas, axes = blank("", "", title or None, size=(8.2, 7.2))
+        beside = 1.3 if numbers is not None or (labels is not None and classes) else 0.0
+        canvas, axes = blank("", "", title or None, size=(7.2 + beside, 7.2))
         axes.scatter(
             *xy.T,
             s=float(np.clip(20000 / len(xy), 1.5, 22)),

@@ -28,6 +28,7 @@ class Figure:
     picture: Image.Image | Plot | Mapping[str, Image.Image]  # a mapping: rows, each with its name
     alt: str = ""  # the caption, or the plot's own words, where empty
     pixelated: bool = True  # show the pixels of an image sharply when a screen enlarges it
+    wide: bool = False  # let a plot take all the width there is
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ def _figure(figure: Figure) -> str:
     picture = figure.picture
     if isinstance(picture, Plot):
         alt = _text(figure.alt or picture.alt)
-        shown = f'<div class="plot" role="img" aria-label="{alt}">{picture.svg()}</div>'
+        look = "plot wide" if figure.wide else "plot"
+        shown = f'<div class="{look}" role="img" aria-label="{alt}">{picture.svg()}</div>'
     elif isinstance(picture, Mapping):
         rows = (
             f"<span>{_text(name)}</span>{_image(row, name, figure.pixelated)}"

@@ -1,0 +1,62 @@
+"""`preimage manifold`: a grid of images over two numbers of the latent, or two directions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from preimage.cli.options import Device, Json, RunFolder, parse_range
+from preimage.cli.output import show
+
+
+def manifold(
+    run: RunFolder,
+    across: Annotated[
+        str, typer.Option(help="A number of the latent, from 0, or a saved direction.")
+    ] = "0",
+    up: Annotated[str, typer.Option(help="The same, for the other axis.")] = "1",
+    centre: Annotated[
+        str | None, typer.Option(help="An image that the plane goes through; unset, the mean.")
+    ] = None,
+    size: Annotated[int, typer.Option(min=2, help="Images on a side.")] = 15,
+    edges: Annotated[
+        str, typer.Option(metavar="LOW,HIGH", help="Quantiles from edge to edge.")
+    ] = "0.05,0.95",
+    label: Annotated[str | None, typer.Option(help="Class of a conditional model.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="PNG file to write. Unset, RUN/manifold.png.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Draw what a model makes of a plane of latents.
+
+    Places are evenly spaced in probability, through the inverse of the normal distribution. Where
+    the latent has two numbers, that is the whole space.
+    """
+    import preimage as pi
+
+    file = out or run / "manifold.png"
+    found = pi.manifold(
+        run,
+        (across, up),
+        centre=centre,
+        size=size,
+        edges=parse_range(edges),
+        label=label,
+        out=file,
+        device=device,
+    )
+    result = {
+        "run": str(run),
+        "picture": str(file),
+        "axes": list(found.names),
+        "across": found.across.tolist(),
+        "up": found.up.tolist(),
+        "quantiles": list(found.edges),
+        "label": found.label,
+    }
+    text = f"{found.names[0]} to the right, {found.names[1]} upwards: {file}"
+    show(result, text, as_json=as_json)
