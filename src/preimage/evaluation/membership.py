@@ -33,6 +33,7 @@ from preimage.metrics.ranks import detection, ranks
 ATTACKS = ("reconstruction", "samples")
 SAMPLES = 10_000  # that the attack by samples draws
 RATE = 0.01  # of false alarms
+ENOUGH = 437  # others, of whom 1 % are at least one with probability 98.75 %
 LEAST = 20  # images on either side
 STRANGE = 3.0  # times as hard as for the model, that new images may be for its reference
 BATCH = 250  # images at a time
