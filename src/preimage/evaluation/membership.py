@@ -149,9 +149,10 @@ def membership(
     else:
         _check_alike(errors[0][N:], errors[1][N:])
         score = -(errors[0] - errors[1])
-    if len(whole) - N < 1 / RATE:
+    if len(whole) - N < ENOUGH:
         notes.append(
-            f"1 % of {len(whole) - N} images is none; more would tell of rare false alarms"
+            f"{len(whole) - N} images that were not trained on are too few to tell 1 % false "
+            f"alarms from none; give {ENOUGH} for a share found that has a lower bound"
         )
     members, others = score[:N], score[N:]
     return Membership(
