@@ -15,7 +15,7 @@ from torch import Tensor
 
 from preimage import api
 from preimage.core import InputError, LatentModel, Unsupported
-from preimage.exploration.direction import Direction
+from preimage.exploration.direction import Direction, summary
 from preimage.exploration.traversal import STRENGTHS, Effects, Traversal, effects, traverse
 from preimage.inversions import inverter, latents
 from preimage.observations import PathLike, Progress
@@ -40,8 +40,7 @@ class Start:
 
 def save_direction(run: PathLike, direction: Direction) -> Path:
     """Write a direction to RUN/directions. Raises InputError where it belongs to another model."""
-    direction.check(api.load(run))
-    return files.save_direction(Path(run), direction)
+    return save_directions(run, [direction])[0]
 
 
 def load_direction(run: PathLike, name: str, *, model: LatentModel | None = None) -> Direction:
@@ -76,6 +75,37 @@ def import_direction(path: PathLike, model: LatentModel | PathLike) -> Direction
     found = files.import_direction(Path(path))
     found.check(model if isinstance(model, LatentModel) else api.load(model))
     return found
+
+
+def save_directions(run: PathLike, directions: Sequence[Direction]) -> list[Path]:
+    """Write directions to RUN/directions, all of them or, where one cannot be, none.
+
+    Raises InputError for one that belongs to another model.
+    """
+    model = api.load(run)
+    for one in directions:
+        one.check(model)
+        files.check_name(one.name)
+    return [files.save_direction(Path(run), one) for one in directions]
+
+
+def save_directions_sheet(
+    run: PathLike,
+    directions: Sequence[Direction],
+    path: PathLike,
+    *,
+    starts: int = 1,
+    label: int | str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """A sheet of steps along directions from samples, and what a unit of each changes, as JSON."""
+    ready = inverter(run, device=device)
+    start = starting(run, ready, "random", n=starts, label=label, seed=seed)
+    walked = traverse(ready.model, directions, start.z, labels=start.labels)
+    save_traversal(walked, path, start=0 if len(directions) > 1 else None)
+    found = effects_of(ready.model, directions, seed=seed, label=label)
+    return {"directions": described(directions, found), "alike": found.alike()}
 
 
 def traverse_files(
@@ -177,17 +207,10 @@ def effects_of(
 
 
 def described(directions: Sequence[Direction], found: Effects) -> list[dict[str, Any]]:
-    """Each direction in JSON: how it was found, its report, and what it does to images."""
+    """Each direction in JSON: what is known of it, and what it does to images."""
     return [
-        {
-            "name": direction.name,
-            "method": direction.method,
-            "conditioned": list(direction.conditioned),
-            **direction.report,
-            "change": found.change[i].item(),
-            "share": found.share[i].item(),
-        }
-        for i, direction in enumerate(directions)
+        {**summary(one), "change": found.change[i].item(), "share": found.share[i].item()}
+        for i, one in enumerate(directions)
     ]
 
 

@@ -15,6 +15,7 @@ from preimage.cli.cache import cache
 from preimage.cli.compare import compare
 from preimage.cli.datasets import datasets
 from preimage.cli.demo import demo
+from preimage.cli.direction import direction
 from preimage.cli.edit import edit
 from preimage.cli.encoder import encoder
 from preimage.cli.errors import DONE, status_of
@@ -26,6 +27,7 @@ from preimage.cli.recipes import recipes
 from preimage.cli.reconstruct import reconstruct
 from preimage.cli.sample import sample
 from preimage.cli.train import train
+from preimage.cli.traverse import traverse
 
 VERBS: dict[str, Callable[..., Any]] = {
     "demo": demo,
@@ -34,6 +36,8 @@ VERBS: dict[str, Callable[..., Any]] = {
     "reconstruct": reconstruct,
     "invert": invert,
     "encoder": encoder,
+    "direction": direction,
+    "traverse": traverse,
     "edit": edit,
     "map": map,
     "manifold": manifold,

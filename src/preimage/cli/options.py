@@ -35,6 +35,11 @@ def parse_range(text: str) -> tuple[float, float]:
     return low, high
 
 
+def parse_names(texts: list[str] | None) -> list[str]:
+    """`age,hair` or an option repeated: the names."""
+    return [name.strip() for text in texts or [] for name in text.split(",") if name.strip()]
+
+
 def parse_settings(texts: list[str]) -> dict[str, Any]:
     """`key=value` each; the value is JSON where it can be, and else the text itself."""
     settings = {}

@@ -74,3 +74,15 @@ def bare(model: LatentModel) -> LatentModel:
     """The generator alone, of a model with a learned encoder beside it."""
     generator = getattr(model, "generator", None)
     return generator if isinstance(generator, LatentModel) else model
+
+
+def summary(direction: Direction) -> dict[str, object]:
+    """All that is known of a direction but its numbers, as JSON holds it."""
+    return {
+        "name": direction.name,
+        "method": direction.method,
+        "mean": direction.mean,
+        "deviation": direction.deviation,
+        "conditioned": list(direction.conditioned),
+        **direction.report,
+    }

@@ -98,7 +98,7 @@ def sefa(
     """The eigenvectors of AᵀA, largest first, of the first affine maps the latent meets.
 
     Each row of A (one output of the layer) is brought to unit length, as the authors' code does;
-    it leaves the eigenvalues unsorted. `share` is the eigenvalue's of their sum.
+    it leaves the eigenvalues unsorted. `explained` is the eigenvalue's share of their sum.
     """
     d = latents[0].numel()
     _check_count(count, len(latents), d)
@@ -117,7 +117,7 @@ def sefa(
             owner(model),
             "sefa",
             space=space,
-            share=(eigenvalues[-k] / eigenvalues.sum()).item(),
+            explained=(eigenvalues[-k] / eigenvalues.sum()).item(),
         )
         for k in range(1, count + 1)
     ]
