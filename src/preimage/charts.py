@@ -17,6 +17,7 @@ from torch import Tensor
 from preimage import api
 from preimage.core import Gaussian, InputError, LatentModel, Step, seeds
 from preimage.core.errors import nearest_name
+from preimage.core.words import words
 from preimage.data import Dataset
 from preimage.exploration.direction import Direction
 from preimage.exploration.explanation import Explanation, explanation_page
@@ -342,9 +343,9 @@ def _drawn(points: Points, found: LatentMap, by: str | None) -> Plot:
         colouring = {"labels": points.labels, "classes": points.classes}
     elif by is not None and by in points.categories:
         values = np.nan_to_num(points.attributes[by], nan=-1).astype(int)
-        colouring = {"labels": values, "classes": points.categories[by], "named": by}
+        colouring = {"labels": values, "classes": points.categories[by], "named": words(by)}
     elif by is not None:
-        colouring = {"values": points.attributes[by], "named": by}
+        colouring = {"values": points.attributes[by], "named": words(by)}
     return drawn_map(
         found.positions, chosen=chosen, thumbnails=points.images(chosen), side=side, **colouring
     )

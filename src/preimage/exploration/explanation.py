@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from preimage.core import LatentModel
-from preimage.core.words import counted
+from preimage.core.words import counted, words
 from preimage.exploration.direction import Direction, owner
 from preimage.exploration.manifold import manifold
 from preimage.exploration.maps import LatentMap
@@ -89,7 +89,7 @@ def explanation_page(
         f"{known.image_mle.value:.0f} ways at any one place."
     )
     if strongest:
-        lead += f" Its strongest number tells most about {_words(strongest)}."
+        lead += f" Its strongest number tells most about {words(strongest)}."
     return page(
         f"What {name} has learned",
         lead,
@@ -162,14 +162,15 @@ def _numbers(known: Understanding) -> Section:
             "dead, and says nothing about the image."
         )
     sentence += f" {'None is' if not dead else f'{dead} are' if dead > 1 else 'One is'} dead."
-    header = ["number", *(["KL"] if kl else []), "spread", "change of image, %", "follows"]
+    tells = ["follows"] if known.attributes or dead else []
+    header = ["number", *(["KL"] if kl else []), "spread", "change of image, %", *tells]
     rows = [
         [
             dimension.name,
             *([round(dimension.kl, 3)] if dimension.kl is not None else []),
             round(dimension.deviation, 3),
             round(50 * dimension.effect, 2),
-            _followed(dimension) if dimension.active else "dead",
+            *([_followed(dimension) if dimension.active else "dead"] if tells else []),
         ]
         for dimension in ranked[:LISTED]
     ]
@@ -178,10 +179,10 @@ def _numbers(known: Understanding) -> Section:
         f"Held against {len(known.attributes)} attributes; shown is what shuffled ones would not "
         "reach one time in twenty. The share is mutual information over the attribute's entropy."
         if known.attributes
-        else "Nothing is known of the images that a number could follow."
+        else ""
     )
     if hidden > 0:
-        caption += f" {hidden} more, each weaker, are in the JSON."
+        caption = f"{caption} {hidden} more, each weaker, are in the JSON.".strip()
     first = ranked[:BARS]
     plot = bars(
         {"change of image, %": [50 * d.effect for d in first]},
@@ -268,7 +269,7 @@ def _directions(
     shown = directions[:DIRECTED]
     walked = traverse(model, shown, centre[None], labels=label, strengths=STRENGTHS)
     rows = {
-        _words(direction.name): sheet(walked.images[0, i], columns=len(STRENGTHS), padding=4)
+        words(direction.name): sheet(walked.images[0, i], columns=len(STRENGTHS), padding=4)
         for i, direction in enumerate(shown)
     }
     more = len(directions) - len(shown)
@@ -339,21 +340,17 @@ def _title(dimension: Dimension) -> str:
     if dimension.follows is None:
         return dimension.name
     followed = dimension.follows
-    return f"{dimension.name} · {_words(followed.attribute)} {followed.information:.0%}"
+    return f"{dimension.name} · {words(followed.attribute)} {followed.information:.0%}"
 
 
 def _followed(dimension: Dimension) -> str | None:
     found = dimension.follows
     if found is None:
         return None
-    text = f"{_words(found.attribute)}, {found.information:.0%}"
+    text = f"{words(found.attribute)}, {found.information:.0%}"
     if found.correlation is not None and abs(found.correlation) >= 0.1:
         text += f" (r{NO_BREAK}={NO_BREAK}{found.correlation:.2f})".replace("-", "−")
     return text
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _near(measure: Measure) -> str:

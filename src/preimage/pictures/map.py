@@ -99,7 +99,7 @@ def drawn_map(
         if thumbnails is not None and len(np.asarray(chosen)):
             points = np.asarray(chosen, np.int64)
             layer = _layer(xy[points], pixels(thumbnails), colours[points], side)
-            axes.imshow(layer, extent=(0, 1, 0, 1), zorder=3, interpolation="antialiased")
+            axes.imshow(layer, extent=(0, 1, 0, 1), zorder=3, interpolation="none")
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         _legend(axes, labels, classes, numbers, named)

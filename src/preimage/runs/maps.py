@@ -41,7 +41,7 @@ def save_map(
         for old in (*folder.glob("thumbnails-*.png"), *folder.glob("attribute-*.f32")):
             old.unlink()
         (folder / "labels.i32").unlink(missing_ok=True)
-    write_bytes(folder / "map.png", drawn.png(dpi=200))
+    write_bytes(folder / "map.png", drawn.png(dpi=222))
     _write(folder / "positions.f32", found.positions.numpy(), "<f4")
     if found.labels is not None:
         _write(folder / "labels.i32", found.labels.numpy(), "<i4")
