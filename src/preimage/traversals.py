@@ -26,6 +26,7 @@ from preimage.runs.pictures import save_animation
 from preimage.runs.run import Run
 
 EFFECTS_AT = 16  # latents over which what directions change is averaged
+WIDTH = 1000  # pixels that small images are enlarged towards
 FRAMES = 33  # of a moving picture, from one end to the other
 
 
@@ -224,7 +225,8 @@ def save_traversal(walked: Traversal, path: PathLike, *, start: int | None = 0) 
             for r, name in enumerate(walked.names)
             for i in range(len(walked.images))
         }
-    drawn = pairs(rows, under=[_signed(s) for s in walked.strengths])
+    across = walked.images.shape[2] * walked.images.shape[-1]
+    drawn = pairs(rows, under=[_signed(s) for s in walked.strengths], scale=_scale(across))
     path = Path(path)
     with readable_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -234,12 +236,17 @@ def save_traversal(walked: Traversal, path: PathLike, *, start: int | None = 0) 
 
 def _save_moving(walked: Traversal, path: Path, start: int) -> Path:
     """All directions at once, each in its row, there and back."""
-    frames = []
+    frames, scale = [], _scale(4 * walked.images.shape[-1])
     for s, strength in enumerate(walked.strengths):
         rows = {name: images[s : s + 1] for name, images in walked.rows(start).items()}
-        frames.append(pairs(rows, under=[_signed(round(strength, 1))], scale=2))
+        frames.append(pairs(rows, under=[_signed(round(strength, 1))], scale=scale))
     return save_animation(frames, path, fps=16, ping_pong=True, scale=1)
 
 
+def _scale(across: int) -> int:
+    """Pixels on the sheet for each of an image, of so many side by side."""
+    return max(1, WIDTH // across)
+
+
 def _signed(strength: float) -> str:
-    return f"{strength:+g}".replace("-", "−") if strength else "0"
+    return f"{strength:+g}" if strength else "0"
