@@ -36,7 +36,17 @@ from preimage.training.precision import best_device
 from preimage.training.recipes import Plan, Recipe
 
 PathLike = str | os.PathLike[str]
-DATA_OPTIONS = ("size", "channels", "fit", "background", "range", "labels", "split", "max_pixels")
+DATA_OPTIONS = (
+    "size",
+    "channels",
+    "fit",
+    "background",
+    "range",
+    "labels",
+    "split",
+    "max_pixels",
+    "deduplicate",
+)
 """What decides which images come of a source; a run remembers it."""
 LOADING_OPTIONS = ("cache", "workers")
 """How they are decoded; a resumed run may do otherwise."""
@@ -133,7 +143,7 @@ def training(
     validations: how often each stage is judged on held-out images, pictured and saved.
     best: what the best weights are chosen by, of `judging.FIGURES`; unset, each stage's own loss.
     conditional: whether the model is told the class of each image.
-    data: options of `preimage.data.load`: size, channels, fit, background, range, labels.
+    data: options of `preimage.data.load`: size, channels, fit, background, range, labels, …
     progress: called with a Step while images are decoded.
     options: any field of the recipe's model or stages: latent, beta, batch_size, learning_rate, …
 
@@ -217,40 +227,9 @@ def fitted(
     spec, span = run.plan.model.data, run.config["data"].get("range")
     options |= {"size": (spec.height, spec.width), "channels": spec.channels}
     options |= {"range": tuple(span)} if span else {}
-    options.pop("labels", None)  # they name the run's own images
+    for own in ("labels", "deduplicate"):  # they are about the run's own images
+        options.pop(own, None)
     return _load_data(source, progress=progress, **options)
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Images drawn from a model, and where in its latent space they lie."""
-
-    images: Tensor  # (N, C, H, W) in [−1, 1]
-    latents: Tensor  # (N, *space.shape)
-    labels: Tensor | None  # (N,) of a conditional model
-
-
-def sample(
-    model: LatentModel,
-    n: int,
-    *,
-    seed: int = 0,
-    label: int | str | None = None,
-    prior: str | None = None,
-    truncation: float = 1.0,
-    batch_size: int = 256,
-) -> Samples:
-    """n samples, with their latents; sample 7 of a seed is the same whatever n.
-
-    label: of a conditional model, a class or its number; unset, the classes in turn.
-    prior: "normal" or, where one has been fitted, "mixture"; unset, the better one.
-    truncation: below 1 draws nearer to the mode: likelier images, less varied.
-    """
-    drawing = {"seed": seed, "prior": prior, "truncation": truncation}
-    latents = model.space.sample(n, **drawing)
-    labels = model.labels_for(n, label)
-    images = model.sample(n, label=label, batch_size=batch_size, **drawing)
-    return Samples(images, latents, None if labels is None else labels.cpu())
 
 
 @dataclass(frozen=True)
@@ -368,7 +347,6 @@ __all__ = [
     "Recipe",
     "Reconstruction",
     "Run",
-    "Samples",
     "Training",
     "cached",
     "class_labels",
@@ -383,7 +361,6 @@ __all__ = [
     "recipes",
     "reconstruct",
     "resume",
-    "sample",
     "save_animation",
     "save_images",
     "save_latents",

@@ -24,6 +24,10 @@ def sample(
         float,
         typer.Option(min=0.0, help="Below 1: nearer to the mode, likelier and less varied."),
     ] = 1.0,
+    no_copies: Annotated[
+        bool,
+        typer.Option("--no-copies", help="Draw again what is a near copy of an image trained on."),
+    ] = False,
     separate: Annotated[
         bool, typer.Option("--separate", help="Also write each image to a file of its own.")
     ] = False,
@@ -43,10 +47,20 @@ def sample(
     from preimage.core.words import counted
 
     model = pi.load(run, device=device)
-    drawn = pi.sample(model, n, seed=seed, label=label, prior=prior, truncation=truncation)
+    drawn = pi.sample(
+        model,
+        n,
+        seed=seed,
+        label=label,
+        prior=prior,
+        truncation=truncation,
+        no_copies_of=run if no_copies else None,
+    )
     folder = out or run / "sampled"
     sheet = pi.save_sheet(drawn.images, folder / "sheet.png")
-    latents = pi.save_latents(folder / "latents.npz", latents=drawn.latents, labels=drawn.labels)
+    latents = pi.save_latents(
+        folder / "latents.npz", model=model, latents=drawn.latents, labels=drawn.labels
+    )
     if separate:
         pi.save_images(drawn.images, folder)
     result = {
@@ -58,5 +72,9 @@ def sample(
         "sheet": str(sheet),
         "latents": str(latents),
         "images": str(folder) if separate else None,
+        "copies_refused": int(drawn.refused.sum()) if no_copies else None,
     }
-    show(result, f"{counted(n, 'sample')}: {sheet}\ntheir latents: {latents}", as_json=as_json)
+    text = f"{counted(n, 'sample')}: {sheet}\ntheir latents: {latents}"
+    if no_copies:
+        text += f"\n{counted(result['copies_refused'], 'near copy', 'near copies')} drawn again"
+    show(result, text, as_json=as_json)

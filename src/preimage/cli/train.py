@@ -54,6 +54,10 @@ def train(
         Path | None,
         typer.Option(help="CSV or JSON-lines file of file names and their labels."),
     ] = None,
+    deduplicate: Annotated[
+        bool,
+        typer.Option("--deduplicate", help="Train on one only of images that are nearly equal."),
+    ] = False,
     conditional: Annotated[
         bool, typer.Option("--conditional", help="Tell the model the class of each image.")
     ] = False,
@@ -130,6 +134,7 @@ def train(
                     "background": background,
                     "range": range,
                     "labels": labels,
+                    "deduplicate": deduplicate,
                 },
                 progress=bar,
                 **{name: value for name, value in known.items() if value is not None},

@@ -23,6 +23,7 @@ from preimage.data.convert import convert_arrays
 from preimage.data.dataset import Dataset
 from preimage.data.decode import MAX_PIXELS, Header, Target, flatten, open_image, reason, render
 from preimage.data.decoding import Known, KnownRow, Progress
+from preimage.data.duplicates import deduplicated
 from preimage.data.options import Colour, Options, Size, checked
 from preimage.data.source import BuiltIn, FileSource, Reading, Source, find
 
@@ -40,6 +41,7 @@ def load(
     labels: PathLike | None = None,
     split: str | None = None,
     max_pixels: int = MAX_PIXELS,
+    deduplicate: bool = False,
     cache: PathLike | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -57,6 +59,7 @@ def load(
     labels: a CSV or JSON-lines file with a column of file names, and columns `label` or others.
     split: "train" or "test" alone, of a source that comes with both.
     max_pixels: images of more are skipped before they are decoded.
+    deduplicate: whether to train on one image only of those that are equal or nearly so.
     cache: folder to keep the decoded images in; unset, $PREIMAGE_CACHE or the platform's own.
     workers: decoding processes; unset, one a processor.
     progress: called with a `Step` now and then.
@@ -76,7 +79,7 @@ def load(
     dataset = _cached(find(source, base), options, base, workers, progress)
     if labels is not None:
         _apply_labels(dataset, Path(labels).expanduser())
-    return dataset
+    return deduplicated(dataset) if deduplicate else dataset
 
 
 def load_as(source: PathLike, spec: DataSpec, *, progress: Progress | None = None) -> Dataset:
