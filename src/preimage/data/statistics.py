@@ -6,11 +6,11 @@ a statistic that can be found is one that fits, wherever its images came from.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,10 +35,8 @@ def kept(
     """
     name = store.digest({"format": FORMAT, **of})
     path = store.root(cache) / "statistics" / f"{name}.safetensors"
-    try:
+    with contextlib.suppress(OSError, SafetensorError):
         return load_file(path)
-    except (OSError, SafetensorError):
-        pass
     found = compute()
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
     try:
@@ -46,7 +44,8 @@ def kept(
         save_file({k: v.contiguous() for k, v in found.items()}, aside)
         aside.replace(path)
     except (OSError, SafetensorError):
-        Path(aside).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
     return found
 
 

@@ -9,7 +9,6 @@ left once the bias is extrapolated away.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,12 +39,20 @@ class Moments:
     def update(self, features: Tensor) -> None:
         """Take in rows (B, d)."""
         x = features.detach().to("cpu", torch.float64)
-        batch = Moments()
-        batch.n, batch.mean = len(x), x.mean(0)
-        centred = x - batch.mean
-        batch.scatter = centred.T @ centred
-        total = self.merge(batch) if len(x) else self
-        self.n, self.mean, self.scatter = total.n, total.mean, total.scatter
+        if not len(x):
+            return
+        mean = x.mean(0)
+        rows = x - mean
+        if self.n == 0:
+            self.n, self.mean, self.scatter = len(x), mean, rows.T @ rows
+            return
+        n = self.n + len(x)
+        δ = mean - self.mean
+        # what lies between the means is one row more: (d, d) is gone through once
+        rows = torch.cat([rows, δ[None] * (self.n * len(x) / n) ** 0.5])
+        self.scatter.addmm_(rows.T, rows)
+        self.mean = self.mean + δ * (len(x) / n)
+        self.n = n
 
     def merge(self, other: Moments) -> Moments:
         """The moments of both sets of rows together.
@@ -54,7 +61,7 @@ class Moments:
         variances", 1979, eq. 2.1.
         """
         if self.n == 0 or other.n == 0:
-            return copy(self if other.n == 0 else other)
+            return (self if other.n == 0 else other).copy()
         both = Moments()
         both.n = self.n + other.n
         δ = other.mean - self.mean
@@ -63,10 +70,15 @@ class Moments:
         both.scatter = self.scatter + other.scatter + between
         return both
 
+    def copy(self) -> Moments:
+        same = Moments()
+        same.n, same.mean, same.scatter = self.n, self.mean, self.scatter.clone()
+        return same
+
     def without(self, part: Moments) -> Moments:
         """The moments of the rows that are not in `part`: the merge, solved for one side."""
         if part.n == 0:
-            return copy(self)
+            return self.copy()
         rest = Moments()
         rest.n = self.n - part.n
         rest.mean = self.mean + (self.mean - part.mean) * (part.n / rest.n)
