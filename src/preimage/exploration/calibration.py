@@ -112,8 +112,9 @@ def calibrated_jointly(
 ) -> list[Direction]:
     """All directions corrected at once: each moves its own reading by 1 and no other, in images.
 
-    Columns q of the mixture minimise Σᵢ ρᵢ² (Rq − meant)ᵢ² + λ‖q − eⱼ‖², where ρᵢ is how well
-    reading i correlates with its attribute: what cannot be read is no reason to change anything.
+    Columns q of the mixture minimise Σᵢ ρᵢ² (Rq − meant)ᵢ² + λ Σᵢ (q − eⱼ)ᵢ²/ρᵢ², where ρᵢ is how
+    well reading i correlates with its attribute: what cannot be read is no reason to change
+    anything, and nothing to change it with.
     Values of one attribute, `hair:red` and `hair:grey`, keep moving one another as they do in
     latents. The report gets `slope`, as in `calibrated`.
     """
@@ -121,7 +122,7 @@ def calibrated_jointly(
     found = slopes(model, directions, latents, reader, labels=labels, **options)  # type: ignore[arg-type]
     R = found.mean(0).double()  # (readings, directions)
     ρ = torch.tensor([_reliability(direction) for direction in directions], dtype=torch.float64)
-    RW, λ = R.T * ρ.square(), DAMPING * torch.eye(len(directions), dtype=torch.float64)
+    RW, λ = R.T * ρ.square(), torch.diag(DAMPING / ρ.square())
     mixture = torch.linalg.solve(RW @ R + λ, RW @ _meant(directions) + λ)  # (D, D)
     N = torch.stack([d.vector.double() for d in directions], -1) @ mixture
     return [
@@ -138,7 +139,7 @@ def _reliability(direction: Direction) -> float:
     """The correlation of the reading with its attribute, as cross-validated; 1 where unknown."""
     correlations = direction.report.get("correlations")
     known = correlations if isinstance(correlations, dict) else {}
-    return max(float(known.get(direction.name, 1.0)), 0.0)
+    return max(float(known.get(direction.name, 1.0)), LEAST_SLOPE)
 
 
 def _meant(directions: Sequence[Direction]) -> Tensor:

@@ -23,7 +23,7 @@ from preimage.exploration.direction import Direction
 from preimage.exploration.validation import correlations, folds, quality
 
 Fit = tuple[np.ndarray, np.ndarray]  # n and w, each (d,), up to their scale
-SINGLE = 1e-9  # a covariance of reading and attribute below this says nothing
+SINGLE = 1e-9  # shares below this are rounding
 
 
 def ridge(z: np.ndarray, a: np.ndarray) -> np.ndarray:
@@ -35,6 +35,7 @@ def ridge(z: np.ndarray, a: np.ndarray) -> np.ndarray:
     from sklearn.covariance import ledoit_wolf
 
     Σ, _ = ledoit_wolf(z, assume_centered=True)
+    Σ += SINGLE * np.mean(z * z) * np.eye(len(Σ))  # or dimensions that never vary are singular
     return np.linalg.solve(Σ, z.T @ a / len(z))
 
 
@@ -128,8 +129,9 @@ def _solved(
     """n and w in their scale, and the offset, from rows (N, d) and values (N,)."""
     centre, σ = z.mean(0), a.std()
     z, a = z - centre, (a - a.mean()) / σ
-    scale = np.sqrt(np.mean(z * z)) or 1.0
-    basis = None
+    scale, basis = np.sqrt(np.mean(z * z)), None
+    if not scale > 0:
+        raise InputError(f"the latents say nothing of '{name}': all of them are the same")
     if len(z) < z.shape[1]:  # all that examples say lies in what they span
         z, basis = spanned(z)
     n, w = METHODS[method](z / scale, a)
