@@ -103,6 +103,7 @@ if TYPE_CHECKING:
         saved_directions,
         traverse_files,
     )
+    from preimage.walks import arithmetic, interpolate
 
 _API = (
     "CacheEntry",
@@ -194,6 +195,7 @@ _ROOM = {
     "Direction": "preimage.exploration.direction",
     **dict.fromkeys(("explain", "latent_map", "manifold"), "preimage.charts"),
     "Samples": "preimage.sampling",
+    **dict.fromkeys(("arithmetic", "interpolate"), "preimage.walks"),
     "compare": "preimage.comparison",
     "sample": "preimage.sampling",
 }
@@ -237,6 +239,7 @@ __all__ = [
     "Unsupported",
     "Verdict",
     "applied",
+    "arithmetic",
     "cached",
     "class_labels",
     "clear_cache",
@@ -255,6 +258,7 @@ __all__ = [
     "has_encoder",
     "images",
     "import_direction",
+    "interpolate",
     "invert",
     "inverter",
     "inverting",

@@ -46,13 +46,16 @@ def inverter(model: LatentModel | PathLike, *, device: str = "auto") -> Inverter
     """
     if isinstance(model, LatentModel):
         return _of_model(model)
-    run = Run.open(Path(model))
-    generator = api.load(run.path, device=device)
-    if has_encoder(run.path):
-        generator = load_encoder(run.path / FOLDER, generator)
-    ready = Inverter(generator)
-    load_preparations(run, ready)
+    ready = Inverter(encoded(model, device=device))
+    load_preparations(Run.open(Path(model)), ready)
     return ready
+
+
+def encoded(run: PathLike, *, device: str = "auto") -> LatentModel:
+    """The model of a run, with the encoder that was learned for it where there is one."""
+    path = Run.open(Path(run)).path
+    generator = api.load(path, device=device)
+    return load_encoder(path / FOLDER, generator) if has_encoder(path) else generator
 
 
 class _Kept:
@@ -220,23 +223,29 @@ def latents(
     """
     if method not in ("auto", "encoder", "search"):
         raise InputError(f"no method '{method}'; {nearest_name(method, ('encoder', 'search'))}")
-    ready = model if isinstance(model, Inverter) else inverter(model, device=device)
-    if method == "search" or (method == "auto" and not ready.model.can("encode")):
+    net = None if method == "search" else _generator(model, device)  # an inverter takes seconds
+    if net is None or (method == "auto" and not net.can("encode")):
         options = {"labels": labels, "label": label, "n": n, "calibration": 0} | settings
-        return invert(ready, images, progress=progress, **options).z
-    source = observed(images, ready.model.data, progress)
-    known = labels_of(ready.model, source, labels, label)
-    if known is None and ready.model.conditional:
+        return invert(model, images, device=device, progress=progress, **options).z
+    source = observed(images, net.data, progress)
+    known = labels_of(net, source, labels, label)
+    if known is None and net.conditional:
         raise InputError("the encoder is told the class of each image; give labels or a label")
     rows = torch.arange(len(source) if n is None else min(n, len(source)))
     parts = []
     for done, index in enumerate(rows.split(ENCODED)):
         if progress is not None:
             progress(Step(done * ENCODED, len(rows), stage="encode"))
-        y = None if known is None else known[index].to(ready.model.device)
+        y = None if known is None else known[index].to(net.device)
         with torch.no_grad():
-            parts.append(ready.model.encode(source.batch(index).to(ready.model.device), y).mean)
+            parts.append(net.encode(source.batch(index).to(net.device), y).mean)
     return torch.cat(parts).float().cpu()
+
+
+def _generator(model: LatentModel | PathLike | Inverter, device: str) -> LatentModel:
+    if isinstance(model, LatentModel):
+        return model.eval()
+    return model.model if isinstance(model, Inverter) else encoded(model, device=device)
 
 
 def inverting_files(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import preimage
+from preimage.cli.arithmetic import arithmetic
 from preimage.cli.cache import cache
 from preimage.cli.compare import compare
 from preimage.cli.datasets import datasets
@@ -20,6 +21,7 @@ from preimage.cli.edit import edit
 from preimage.cli.encoder import encoder
 from preimage.cli.errors import DONE, status_of
 from preimage.cli.explain import explain
+from preimage.cli.interpolate import interpolate
 from preimage.cli.invert import invert
 from preimage.cli.manifold import manifold
 from preimage.cli.map import map
@@ -39,6 +41,8 @@ VERBS: dict[str, Callable[..., Any]] = {
     "direction": direction,
     "traverse": traverse,
     "edit": edit,
+    "interpolate": interpolate,
+    "arithmetic": arithmetic,
     "map": map,
     "manifold": manifold,
     "explain": explain,

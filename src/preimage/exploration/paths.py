@@ -105,7 +105,8 @@ def walk(
     Raises InputError for an unknown method, fewer than two points, fewer frames than points,
     latents that are not the model's, and a conditional model without a label.
     """
-    checked(points, frames, method)
+    check_method(method)
+    _check_points(points, frames)
     if tuple(points.shape[1:]) != model.space.shape:
         given, own = tuple(points.shape[1:]), tuple(model.space.shape)
         raise InputError(f"latents of shape {given}; this model's are {own}")
@@ -144,10 +145,13 @@ def walk(
     )
 
 
-def checked(points: Tensor, frames: int, method: str) -> None:
-    """Raises InputError for what no walk can be made of."""
+def check_method(method: str) -> None:
+    """Raises InputError for one that is unknown."""
     if method not in METHODS:
         raise InputError(f"no method '{method}'; {nearest_name(method, METHODS)}")
+
+
+def _check_points(points: Tensor, frames: int) -> None:
     if len(points) < 2:
         raise InputError(f"{counted(len(points), 'point')} to walk between; give at least 2")
     if frames < len(points):

@@ -44,15 +44,32 @@ def animation(
     Raises InputError for an unknown format, for MP4 without its extra, for no frames, and for a
     rate that the format cannot express.
     """
-    if kind not in FORMATS:
-        raise InputError(f"no animation format '{kind}'; {nearest_name(kind, FORMATS)}")
-    if not 0 < fps <= FASTEST[kind]:
-        raise InputError(f"--fps {fps:g}: a {kind} plays at more than 0 and up to {FASTEST[kind]}")
+    check_format(kind, fps)
     shown = _pictures(frames)
     if ping_pong:
         shown += shown[-2:0:-1]
     scale = scale or max(1, SIDE // shown[0].height)
     return {"gif": _gif, "webp": _webp, "mp4": _mp4}[kind](shown, fps, scale)
+
+
+def check_format(kind: str, fps: float) -> None:
+    """Raises InputError where `animation` would, whatever the frames."""
+    if kind not in FORMATS:
+        raise InputError(f"no animation format '{kind}'; {nearest_name(kind, FORMATS)}")
+    if not 0 < fps <= FASTEST[kind]:
+        raise InputError(f"--fps {fps:g}: a {kind} plays at more than 0 and up to {FASTEST[kind]}")
+    if kind == "mp4":
+        _av()
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ImportError:
+        raise InputError(
+            "an mp4 needs the extra 'video': pip install 'preimage[video]'; gif and webp need none"
+        ) from None
+    return av
 
 
 def contact_sheet(
@@ -110,12 +127,7 @@ def _saved(frames: list[Image.Image], kind: str, scale: int, **options: Any) -> 
 
 def _mp4(frames: list[Image.Image], fps: float, scale: int) -> bytes:
     """H.264; its sides must be even, so the last row or column may be shown twice."""
-    try:
-        import av
-    except ImportError:
-        raise InputError(
-            "an mp4 needs the extra 'video': pip install 'preimage[video]'; gif and webp need none"
-        ) from None
+    av = _av()
     width, height = frames[0].width * scale, frames[0].height * scale
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as file:

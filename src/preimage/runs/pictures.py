@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from preimage.core import LatentModel
+from preimage.exploration.direction import owner
 from preimage.pictures import animation, pairs, png, sheet
 from preimage.runs.files import readable_errors, write_bytes
 
@@ -50,10 +52,17 @@ def save_animation(
     return _written(Path(path), animation(frames, kind, fps=fps, ping_pong=ping_pong, scale=scale))
 
 
-def save_latents(path: PathLike, **arrays: Tensor | None) -> Path:
-    """An .npz of latents and what belongs to them; arrays that are None are left out."""
+def save_latents(
+    path: PathLike, *, model: LatentModel | None = None, **arrays: Tensor | None
+) -> Path:
+    """An .npz of latents and what belongs to them; arrays that are None are left out.
+
+    model: whose latents they are, remembered by its fingerprint.
+    """
     buffer = io.BytesIO()
     kept = {name: array.numpy() for name, array in arrays.items() if array is not None}
+    if model is not None:
+        kept["model"] = np.array(owner(model))
     np.savez(buffer, allow_pickle=False, **kept)  # type: ignore[arg-type]
     return _written(Path(path), buffer.getvalue())
 
