@@ -34,7 +34,7 @@ from preimage.runs.editing import FiledEdit, Photographs, Rows, fitting
 from preimage.runs.files import check_free
 from preimage.runs.run import Run
 
-TUNING = 350  # steps of pivotal tuning, as the paper takes
+TUNING = 100  # steps of pivotal tuning
 AT_ONCE = 64  # images
 
 Directions = Iterable[Direction]

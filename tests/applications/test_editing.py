@@ -187,18 +187,19 @@ def test_a_strip_is_the_edit_at_each_strength(model, known, x, z) -> None:
         assert torch.allclose(found.strips["smile"][:, i], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_tuning_draws_the_very_image_and_no_image_sees_another(model, known, x, z) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     x, z = x[:2], 5 * z[:2]
     options: dict[str, Any] = {"by": {"smile": 0.5}, "residual": "none"}
     plain = edited(model, known, x, z, **options)
-    tuned = edited(model, known, x, z, **options, tune=500)
+    tuned = edited(model, known, x, z, **options, tune=200)
 
     def errors(found: Edit) -> Tensor:
         return (found.reconstruction - x).square().mean((1, 2, 3))
 
     assert (errors(tuned) < errors(plain) / 10).all()
-    alone = edited(model, known, x[1:], z[1:], **options, tune=500)
+    alone = edited(model, known, x[1:], z[1:], **options, tune=200)
     assert torch.allclose(alone.images, tuned.images[1:], atol=1e-5)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
