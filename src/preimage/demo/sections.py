@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from scipy.stats import norm
 
 from preimage import api
 from preimage.demo.inverting import inversion
 from preimage.demo.jobs import JOBS
 from preimage.demo.material import SCALE, Material
 from preimage.evaluation import Comparison, compare, table
+from preimage.exploration.manifold import manifold
 from preimage.pictures import Figure, Plot, Section, curves, pairs, sheet
 from preimage.runs.run import Run
 
-GRID = 15  # codes on each side of the manifold
-QUANTILES = (0.05, 0.95)  # of the prior, from edge to edge
 FRAMES = 8  # of an interpolation
 PATHS = 4  # interpolations shown
 PAIRS = 8  # images shown beside their reconstructions
@@ -163,21 +160,20 @@ def interpolation(material: Material) -> Section:
     )
 
 
-@torch.no_grad()
 def plane(material: Material) -> Section:
-    at = torch.tensor(norm.ppf(np.linspace(*QUANTILES, GRID)), dtype=torch.float32)
-    z = torch.cartesian_prod(at.flip(0), at).flip(1)  # rows: the second number; columns: the first
-    images = material.models["digits-2d"].decode(z)
+    grid = manifold(material.models["digits-2d"])
+    low, high = grid.edges
     figure = Figure(
-        f"{GRID} × {GRID} codes, evenly spaced in probability from {QUANTILES[0]:.0%} to "
-        f"{QUANTILES[1]:.0%} of the normal distribution along both axes",
-        sheet(images, columns=GRID, scale=6, padding=6, background="black"),
+        f"{grid.size} × {grid.size} codes, evenly spaced in probability from {low:.0%} to "
+        f"{high:.0%} of the normal distribution along both axes",
+        sheet(grid.images, columns=grid.size, scale=6, padding=6, background="black"),
     )
     return Section(
         "The whole space",
         "With two numbers for a code the space is a plane: its digits lie in neighbourhoods, and "
         "every step from one to the next passes through shapes in between.",
         [figure],
+        command=f"preimage manifold {material.runs['digits-2d'].path}",
     )
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from preimage.core.neighbours import nearest
-from preimage.metrics.measure import Measure, jackknife
+from preimage.metrics.measure import Measure, group_of, jackknife
 
 DISCARDED = 0.1  # of the largest ratios, where the sheet's bends and edges tell most
 NEIGHBOURS = 20  # of the MLE
@@ -71,15 +71,14 @@ def _estimated(points: Tensor, k: int, estimate: Callable[[Tensor], float]) -> M
     points = torch.unique(points.flatten(1).double(), dim=0)  # equal points have no ratio
     if len(points) < (least := least_points(k)):
         raise ValueError(f"{len(points)} different points; at least {least} are needed")
-    # `unique` has sorted them, and a tenth must not be every tenth along the first axis.
-    points = points[torch.randperm(len(points), generator=torch.Generator().manual_seed(0))]
     distances, others = nearest(points, points, k=2 * k + 11)
+    groups = group_of(len(points), GROUPS)
 
-    def statistic(distances: Tensor, others: Tensor, groups: Tensor) -> list[float]:
-        gone = ~torch.isin(others % GROUPS, groups)
+    def statistic(distances: Tensor, theirs: Tensor, left: Tensor) -> list[float]:
+        gone = ~torch.isin(theirs, left)
         order = gone.int().argsort(dim=1, stable=True)[:, :k]  # who is left, the nearest first
         return [estimate(distances.gather(1, order))]
 
-    groups = torch.arange(len(points)) % GROUPS
-    found = jackknife(statistic, distances[:, 1:], others[:, 1:], groups, groups=GROUPS)[0]
+    theirs = groups[others[:, 1:]]
+    found = jackknife(statistic, distances[:, 1:], theirs, groups, groups=GROUPS)[0]
     return found.within(0, float("inf"))
