@@ -131,7 +131,8 @@ class InversionFolder:
     def finish(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         """Write all latents in two formats, and what is known of each image as JSON."""
         answers = self.answers()
-        kept = {"latents": answers["z"], **{n: t for n, t in answers.items() if n != "z"}}
+        kept: dict[str, Any] = {"latents": answers["z"]}
+        kept |= {n: t for n, t in answers.items() if n != "z"}
         save_latents(self.path / "latents.npz", **kept)
         metadata = {"names": json.dumps(list(names))}
         content = save({n: t.contiguous() for n, t in kept.items()}, metadata=metadata)
