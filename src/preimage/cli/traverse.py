@@ -57,7 +57,7 @@ def traverse(
             out=out or run / "traversed",
             images=images,
             n=n,
-            strengths=[reach * (2 * i / (steps - 1) - 1) for i in range(steps)],
+            strengths=[reach * (2 * i - (steps - 1)) / (steps - 1) for i in range(steps)],
             animation=animation,
             label=label,
             seed=seed,
