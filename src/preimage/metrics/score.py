@@ -57,6 +57,7 @@ class Score:
     needed: int | None = None  # samples that show a difference as large as this one, 4 times of 5
     detectable: float | None = None  # the least difference that these samples show, 4 times of 5
     stamp: Stamp | None = None
+    against: str = "real data"  # what the null is of
     note: str = ""  # what a reader should know before trusting it
 
     def to_json(self) -> dict[str, Any]:
@@ -71,6 +72,7 @@ class Score:
             "ideal": self.ideal,
             "needed": self.needed,
             "detectable": self.detectable,
+            "against": self.against,
             "stamp": None if self.stamp is None else self.stamp.to_json(),
             "note": self.note,
         }
@@ -85,9 +87,13 @@ def judged(
     better: Better = "lower",
     ideal: float | None = None,
     stamp: Stamp | None = None,
+    against: str = "real data",
     note: str = "",
 ) -> Score:
-    """The score with its word, and the sample size that a difference of its order needs."""
+    """The score with its word, and the sample size that a difference of its order needs.
+
+    against: what the null is of, where that is not real images in the place of samples.
+    """
     word, needed, detectable = UNJUDGED, None, None
     if null is not None:
         difference = measure.value - null.value
@@ -107,12 +113,13 @@ def judged(
         measure=measure,
         estimand=estimand,
         better=better,
-        word=word,
+        word=word.replace("real data", against),
         null=null,
         ideal=ideal,
         needed=needed,
         detectable=detectable,
         stamp=stamp,
+        against=against,
         note=note,
     )
 

@@ -1,0 +1,104 @@
+"""Scores of a model with an encoder: what it loses of an image, and what its codes stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from preimage.evaluation.likelihood import evidence
+from preimage.evaluation.material import Material, Unmeasurable
+from preimage.metrics.disentanglement import dci, mig, sap
+from preimage.metrics.factors import labelled
+from preimage.metrics.interventions import beta_vae, conditioned, factor_vae
+from preimage.metrics.measure import Measure
+from preimage.metrics.score import Better, Score, judged
+
+ERRORS: tuple[tuple[str, str, Better, float | None], ...] = (
+    ("mse", "mse", "lower", 0.0),
+    ("psnr", "psnr", "higher", None),
+    ("ssim", "ssim", "higher", 1.0),
+    ("feature-distance", "features", "lower", 0.0),
+)
+"""Name of a score, the field of `Errors`, which way is better, and the best there is."""
+SAMPLES = 32  # importance weights an image
+MOST_CODES = 512  # dimensions above which a latent is not looked at one by one
+
+
+def reconstruction(material: Material) -> Iterator[Score]:
+    """What is lost between a held-out image and its reconstruction, beside training images."""
+    errors, seen = material.errors, material.training_errors
+    exact = f"{errors.exact} images came back exactly and are left out" if errors.exact else ""
+    for name, field, better, ideal in ERRORS:
+        measure = getattr(errors, field)
+        if measure is not None:
+            yield judged(
+                name,
+                measure,
+                estimand="the mean over all such images",
+                null=None if seen is None else getattr(seen, field),
+                better=better,
+                ideal=ideal,
+                against="training images",
+                note=exact if name == "psnr" else "",
+            )
+
+
+def disentanglement(material: Material) -> Iterator[Score]:
+    """How the encoded means tell known factors; their nulls are means in another order."""
+    if not material.factors:
+        raise Unmeasurable("the images come with no known factors (attributes)")
+    codes, factors = material.latents, material.factors
+    if codes.shape[1] > MOST_CODES:
+        raise Unmeasurable(f"a latent of {codes.shape[1]} numbers has too many to look at")
+    generator = torch.Generator().manual_seed(material.seed)
+    shuffled = codes[torch.randperm(len(codes), generator=generator)]
+    found, none = _scores(codes, material), _scores(shuffled, material)
+    for name, measure in found.items():
+        yield judged(
+            name,
+            measure,
+            estimand="of all such images",
+            null=none[name],
+            better="higher",
+            ideal=1.0,
+            against="codes that know nothing",
+            note="; ".join(labelled(codes, factors, least=1).notes),
+        )
+
+
+def _scores(codes: Tensor, material: Material) -> dict[str, Measure]:
+    factors, seed = material.factors, material.seed
+    parts = dci(codes, factors, seed=seed)
+    scores = {
+        "mig": mig(codes, factors).score,
+        "dci-disentanglement": parts.disentanglement,
+        "dci-completeness": parts.completeness,
+        "dci-informativeness": parts.informativeness,
+        "sap": sap(codes, factors).score,
+    }
+    if len(labelled(codes, factors, least=1).factors) > 1:
+        draw, names = conditioned(codes, factors)
+        scores["factor-vae"] = factor_vae(draw, names, codes, seed=seed).accuracy
+        scores["beta-vae"] = beta_vae(draw, names, codes, seed=seed).accuracy
+    return scores
+
+
+def likelihood(material: Material) -> Iterator[Score]:
+    """Both bounds of log p(x) of held-out images, under the likelihood that is stated."""
+    model = material.autoencoder
+    observed = material.observed
+    found = evidence(
+        model,
+        material.labelled_batches(material.real),
+        observed,
+        samples=SAMPLES,
+        seed=material.seed,
+    )
+    of = f"the mean over all such images; {found.observed}"
+    bound = f"{SAMPLES} weights an image"
+    yield judged("elbo", found.elbo, estimand=of, better="higher")
+    yield judged("importance-bound", found.importance, estimand=of, better="higher", note=bound)
+    if found.elbo_bits is not None:
+        yield judged("bits-per-dimension", found.elbo_bits, estimand=of)

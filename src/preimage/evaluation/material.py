@@ -1,0 +1,233 @@
+"""What is known when a model or a set of images is judged; each part computed when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import takewhile
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from preimage.core import LatentModel
+from preimage.evaluation.likelihood import Observed, fitted_sigma
+from preimage.evaluation.membership import Candidates
+from preimage.evaluation.sides import Computed, Side
+from preimage.metrics.extractors import Extractor, Features, stamp
+from preimage.metrics.reconstruction import Errors, reconstruction_errors
+from preimage.metrics.score import Stamp
+
+Classifier = Callable[[Tensor], Tensor]  # images (B, C, H, W) → probabilities or logits (B, K)
+
+FITTED = 10_000  # training images a classifier is fitted to, at most
+NOISED = 8  # batches of training images that the noise of a likelihood is fitted to
+
+
+class Unmeasurable(Exception):
+    """Why a group of scores cannot be taken here, in half a sentence."""
+
+
+@dataclass
+class Material:
+    """Two sides, perhaps the model behind one of them, and what it was trained on."""
+
+    real: Side  # real images that the model was not trained on
+    made: Side | None  # what is judged; None where a model cannot be sampled from
+    extractor: Extractor
+    model: LatentModel | None = None
+    train: Side | None = None  # what the model was trained on
+    labels: Tensor | None = None  # (N,) classes of the real images
+    train_labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    factors: Mapping[str, np.ndarray] = field(default_factory=dict)  # name → (N,) of the real ones
+    classifier: Classifier | None = None  # of one's own; else one is fitted where there are labels
+    candidates: Candidates | None = None  # for membership, with or without a reference
+    reference: LatentModel | None = None  # trained alike on other images
+    likelihood: str = "gaussian"  # p(x|z) that the model was trained with, or "bernoulli"
+    seed: int = 0
+    notes: tuple[str, ...] = ()  # sentences a reader should know
+
+    # --- who is there ---
+
+    @property
+    def samples(self) -> Side:
+        if self.made is None:
+            raise Unmeasurable("there is no prior to sample from")
+        return self.made
+
+    @property
+    def seen(self) -> Side:
+        if self.train is None:
+            raise Unmeasurable("it is not known what was trained on")
+        return self.train
+
+    @property
+    def generator(self) -> LatentModel:
+        if self.model is None:
+            raise Unmeasurable("it is of a model, and only images or features were given")
+        return self.model
+
+    @property
+    def autoencoder(self) -> LatentModel:
+        if not self.generator.can("encode"):
+            raise Unmeasurable("the model has no encoder")
+        return self.generator
+
+    def class_name(self, k: int) -> str:
+        return self.classes[k] if k < len(self.classes) else str(k)
+
+    # --- features ---
+
+    def features_of(self, side: Side) -> Features:
+        if isinstance(side, Computed):
+            return side.features
+        return self.extractor(side.batches())
+
+    @cached_property
+    def real_features(self) -> Features:
+        return self.features_of(self.real)
+
+    @cached_property
+    def made_features(self) -> Features:
+        return self.features_of(self.samples)
+
+    @cached_property
+    def train_features(self) -> Features:
+        return self.features_of(self.seen)
+
+    @cached_property
+    def stamp(self) -> Stamp:
+        """What scores of samples against real images are computed with."""
+        return stamp(self.real_features, self.made_features)
+
+    @cached_property
+    def compared(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of real images, of as many samples, and of other real images in their place.
+
+        Those are training images, where they are known; else one half of the real images is held
+        against the other, and against as many samples.
+        """
+        real, made = self.real_features.rows, self.made_features.rows
+        if self.train is not None and self.train.n >= len(made):
+            return real, made, self.train_features.rows[: len(made)]
+        half = len(real) // 2
+        return real[:half], made[:half], real[half : 2 * half]
+
+    # --- classes ---
+
+    @cached_property
+    def probabilities(self) -> tuple[Tensor, Tensor]:
+        """What a classifier says of the samples and of the real images: (N, K) each."""
+        if self.classifier is not None:
+            judge = self.classifier
+            return _classified(judge, self.samples), _classified(judge, self.real)
+        fitted = self._fitted
+        return fitted(self.made_features.rows), fitted(self.real_features.rows)
+
+    @cached_property
+    def _fitted(self) -> Callable[[Tensor], Tensor]:
+        """A logistic regression on features of labelled training images."""
+        if self.train_labels is None or len(self.train_labels.unique()) < 2:
+            raise Unmeasurable("there are no classes to tell apart; give a classifier")
+        features = self.train_features.rows[:FITTED].double().numpy()
+        fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+        fitted.fit(features, self.train_labels[:FITTED].numpy())
+        known = torch.from_numpy(fitted[-1].classes_)
+
+        def judge(rows: Tensor) -> Tensor:
+            found = torch.zeros(len(rows), len(self.classes), dtype=torch.float64)
+            found[:, known] = torch.from_numpy(fitted.predict_proba(rows.double().numpy()))
+            return found
+
+        return judge
+
+    @property
+    def classifier_note(self) -> str:
+        """How far the word of the classifier can be taken."""
+        whose = "A classifier fitted to training images" if self.classifier is None else "It"
+        if self.labels is None:
+            return ""
+        right = (self.probabilities[1].argmax(1) == self.labels).double().mean().item()
+        return f"{whose} is right about {right:.1%} of the real images"
+
+    # --- codes and reconstructions ---
+
+    def labelled_batches(self, side: Side) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The images of the real or the training side, with the classes a model is told."""
+        labels = self.labels if side is self.real else self.train_labels
+        first = 0
+        for x in side.batches():
+            yield x, self._told(None if labels is None else labels[first : first + len(x)])
+            first += len(x)
+
+    def told(self, indices: Tensor) -> Tensor | None:
+        """The classes that a conditional model is told of these real images."""
+        return self._told(None if self.labels is None else self.labels[indices])
+
+    def _told(self, labels: Tensor | None) -> Tensor | None:
+        if not self.generator.conditional:
+            return None
+        if labels is None:
+            raise Unmeasurable("the model is told the class of each image, and these have none")
+        return labels.to(self.generator.device)
+
+    @cached_property
+    def latents(self) -> Tensor:
+        """Encoded means of the real images: (N, d)."""
+        model, rows = self.autoencoder, []
+        with torch.no_grad():
+            for x, y in self.labelled_batches(self.real):
+                rows.append(model.encode(x.to(model.device), y).mean.flatten(1).float().cpu())
+        return torch.cat(rows)
+
+    @torch.no_grad()
+    def reconstructed(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """Images encoded and decoded, on the CPU."""
+        model = self.autoencoder
+        return model.decode(model.encode(x.to(model.device), labels).mean, labels).float().cpu()
+
+    @cached_property
+    def errors(self) -> Errors:
+        """What is lost of each real image by encoding and decoding it."""
+        return self._errors(self.real)
+
+    @cached_property
+    def training_errors(self) -> Errors | None:
+        """The same of at most as many training images, where they are known."""
+        return None if self.train is None else self._errors(self.train)
+
+    def _errors(self, side: Side) -> Errors:
+        batches = takewhile(lambda one: one[0] < self.real.n, self._numbered(side))
+        pairs = ((x, self.reconstructed(x, y)) for _, x, y in batches)
+        return reconstruction_errors(pairs, features=self.extractor.net)
+
+    def _numbered(self, side: Side) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        """Batches with the number of their first image."""
+        first = 0
+        for x, y in self.labelled_batches(side):
+            yield first, x, y
+            first += len(x)
+
+    @cached_property
+    def observed(self) -> Observed:
+        """The likelihood of images given a latent; a Gaussian's σ is that of training images."""
+        if self.likelihood == "bernoulli":
+            return Observed("bernoulli")
+        few = zip(self.labelled_batches(self.seen), range(NOISED), strict=False)
+        sigma = fitted_sigma(self.autoencoder, (pair for pair, _ in few), seed=self.seed)
+        return Observed("gaussian", sigma)
+
+
+@torch.no_grad()
+def _classified(classifier: Classifier, side: Side) -> Tensor:
+    found = torch.cat([torch.as_tensor(classifier(x)).double().cpu() for x in side.batches()])
+    if found.ndim != 2 or not torch.isfinite(found).all():
+        raise Unmeasurable("the classifier does not return finite probabilities (B, K)")
+    if (found < 0).any() or (found.sum(1) - 1).abs().max() > 1e-3:  # they are logits
+        found = found.softmax(1)
+    return found

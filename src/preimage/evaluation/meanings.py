@@ -1,0 +1,140 @@
+"""What each score is called, and what it says to somebody who has never met it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """A score's name for people, the group it belongs to, and how to read it."""
+
+    title: str
+    group: str
+    sentence: str
+
+
+MEANINGS: dict[str, Meaning] = {
+    "fid": Meaning(
+        "Fréchet distance (FID)",
+        "quality",
+        "how far samples and real images lie apart as two clouds of features; lower is better, "
+        "and only equal sample sizes compare",
+    ),
+    "fid-infinity": Meaning(
+        "FID∞",
+        "quality",
+        "the same, extrapolated to endlessly many samples: it compares across sample sizes",
+    ),
+    "kid": Meaning(
+        "KID",
+        "quality",
+        "the same question without bias: 0 on average where samples are as good as real images",
+    ),
+    "inception-score": Meaning(
+        "Inception score",
+        "quality",
+        "how sure a classifier is of each sample, and how evenly samples fall on the classes",
+    ),
+    "precision": Meaning(
+        "Precision", "fidelity", "share of samples that lie among the real images: realism"
+    ),
+    "recall": Meaning(
+        "Recall", "fidelity", "share of real images that lie among the samples: variety"
+    ),
+    "density": Meaning(
+        "Density", "fidelity", "how thickly real images surround the samples; 1 for real ones"
+    ),
+    "coverage": Meaning(
+        "Coverage", "fidelity", "share of real images with a sample near them; low means collapse"
+    ),
+    "mse": Meaning(
+        "Squared error", "reconstruction", "mean over pixels, of held-out images in [−1, 1]"
+    ),
+    "psnr": Meaning("PSNR", "reconstruction", "the same in decibels; above 30 is hard to see"),
+    "ssim": Meaning("SSIM", "reconstruction", "likeness of structure; 1 is the same image"),
+    "feature-distance": Meaning(
+        "Feature distance", "reconstruction", "squared error of features, not of pixels"
+    ),
+    "path-length": Meaning(
+        "Path length",
+        "geometry",
+        "how much an image changes for a step of the latent, squared; uneven spaces have long ones",
+    ),
+    "path-length-slerp": Meaning(
+        "Path length, on the sphere", "geometry", "the same along great circles between latents"
+    ),
+    "condition-number": Meaning(
+        "Condition number",
+        "geometry",
+        "the strongest response of the image to a latent step over the weakest; 1 is even",
+    ),
+    "mig": Meaning(
+        "MIG",
+        "disentanglement",
+        "whether one latent dimension, and no second, tells each known factor; 1 is ideal",
+    ),
+    "dci-disentanglement": Meaning(
+        "DCI disentanglement", "disentanglement", "whether each dimension serves one factor"
+    ),
+    "dci-completeness": Meaning(
+        "DCI completeness", "disentanglement", "whether each factor sits in one dimension"
+    ),
+    "dci-informativeness": Meaning(
+        "DCI informativeness", "disentanglement", "how well all dimensions together tell factors"
+    ),
+    "sap": Meaning(
+        "SAP", "disentanglement", "how far the best dimension leads the second in telling a factor"
+    ),
+    "factor-vae": Meaning(
+        "FactorVAE score",
+        "disentanglement",
+        "whether the stillest dimension tells the fixed factor",
+    ),
+    "beta-vae": Meaning(
+        "β-VAE score", "disentanglement", "whether a linear classifier tells the fixed factor"
+    ),
+    "elbo": Meaning("ELBO", "likelihood", "lower bound of log p(image), in nats; higher is better"),
+    "bits-per-dimension": Meaning(
+        "Bits per dimension", "likelihood", "the same as the length of a code for each value"
+    ),
+    "importance-bound": Meaning(
+        "Importance-weighted bound", "likelihood", "a tighter bound than the ELBO, in nats"
+    ),
+    "novelty": Meaning(
+        "Novelty",
+        "memorisation",
+        "distance of samples to the nearest training image over that of held-out images; "
+        "1 is as new, near 0 copied",
+    ),
+    "c-t": Meaning(
+        "C_T", "memorisation", "below −2 samples lie nearer to training images than real ones do"
+    ),
+    "authenticity": Meaning(
+        "Authenticity",
+        "memorisation",
+        "share of samples that are no near-copies; beside it, the share of held-out images",
+    ),
+    "copies": Meaning(
+        "Near-copies", "memorisation", "share of samples nearer to a training image than real ones"
+    ),
+    "membership-auc": Meaning(
+        "Membership, AUC",
+        "membership",
+        "how well an attacker tells training images from others; 0.5 is not at all",
+    ),
+    "membership-tpr": Meaning(
+        "Membership at 1 % false alarms",
+        "membership",
+        "share of training images betrayed while 1 % of others are accused",
+    ),
+    "modes": Meaning("Modes", "collapse", "classes that samples reach at all, of those there are"),
+    "support": Meaning(
+        "Support",
+        "collapse",
+        "how many different images the model can draw at least, by the birthday test",
+    ),
+}
+"""Name of a score → what it is."""
+
+GROUPS: tuple[str, ...] = tuple(dict.fromkeys(meaning.group for meaning in MEANINGS.values()))

@@ -1,0 +1,92 @@
+"""Scores of what a model remembers: copies of training images, and whether membership shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from preimage.evaluation.material import Material, Unmeasurable
+from preimage.evaluation.membership import membership as attacked
+from preimage.metrics.measure import Measure
+from preimage.metrics.memorisation import authenticity, copying, near_copies, nearest_ratio
+from preimage.metrics.score import Score, judged
+
+RATE = 0.01  # of new images, that are called near-copies
+
+
+def memorisation(material: Material) -> Iterator[Score]:
+    """Novelty, C_T, authenticity and near-copies, each beside what held-out images score."""
+    made, train, heldout = (
+        features.rows
+        for features in (material.made_features, material.train_features, material.real_features)
+    )
+    stamp = material.stamp
+    fixed = ", the training images being fixed"
+    half = len(heldout) // 2
+    yield judged(
+        "novelty",
+        nearest_ratio(made, train, heldout),
+        estimand="the ratio of medians" + fixed,
+        null=nearest_ratio(heldout[:half], train, heldout[half:]),
+        better="near",
+        ideal=1.0,
+        stamp=stamp,
+    )
+    copied = copying(made, train, heldout, seed=material.seed)
+    yield judged(
+        "c-t",
+        copied.c_t,
+        estimand=f"C_T of {len(made):,} fresh samples and {len(heldout):,} held-out images" + fixed,
+        null=copied.null,
+        better="near",
+        ideal=0.0,
+        stamp=stamp,
+    )
+    found = authenticity(made, train, heldout)
+    yield judged(
+        "authenticity",
+        found.samples,
+        estimand="the share of fresh samples" + fixed,
+        null=found.heldout,
+        better="near",
+        stamp=stamp,
+    )
+    copies = near_copies(made, train, heldout, rate=RATE)
+    yield judged(
+        "copies",
+        copies.share,
+        estimand="the share of fresh samples",
+        null=Measure(copies.rate, 0.0, copies.rate, len(heldout)),
+        better="lower",
+        stamp=stamp,
+        note=f"{int(copies.exact.sum())} samples equal a training image"
+        if copies.exact.any()
+        else "",
+    )
+
+
+def membership(material: Material) -> Iterator[Score]:
+    """How well an attacker tells training images from held-out ones of the same source."""
+    if material.candidates is None:
+        raise Unmeasurable("it takes training images and others of the same source")
+    model = material.generator
+    attack = "reconstruction" if model.can("encode") else "samples"
+    found = attacked(
+        model, material.candidates, reference=material.reference, attack=attack, seed=material.seed
+    )
+    how = "calibrated by a reference" if found.calibrated else "without a reference (--reference)"
+    note = "; ".join([f"by {attack}, {how}", *found.notes])
+    n = min(len(found.members), len(found.others))
+    for name, measure, chance in (
+        ("membership-auc", found.auc, 0.5),
+        ("membership-tpr", found.detected, 0.01),
+    ):
+        yield judged(
+            name,
+            measure,
+            estimand="of further images, for these models as they are",
+            null=Measure(chance, chance, chance, n),
+            better="near",
+            ideal=chance,
+            against="guessing",
+            note=note,
+        )

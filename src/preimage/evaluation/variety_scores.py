@@ -1,0 +1,45 @@
+"""Scores of collapse: how many kinds of image, and how many images, a model draws at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from preimage.core.words import counted
+from preimage.evaluation.material import Material, Unmeasurable
+from preimage.metrics.collapse import birthday, mode_count
+from preimage.metrics.score import Score, judged
+
+
+def collapse(material: Material) -> Iterator[Score]:
+    """Modes by a classifier's word, where there are classes, and the birthday test."""
+    try:
+        of_samples, of_images = material.probabilities
+    except Unmeasurable:
+        pass
+    else:
+        real = of_images.argmax(1)
+        classes = of_images.shape[1]
+        modes = mode_count(of_samples.argmax(1), classes, real=real)
+        missing = ", ".join(material.class_name(k) for k in modes.missing[:8])
+        yield judged(
+            "modes",
+            modes.found,
+            estimand=f"the number that {len(of_samples):,} fresh samples would show",
+            null=mode_count(real, classes).found,
+            better="near",
+            ideal=float(classes),
+            note=f"missing: {missing}. {material.classifier_note}"
+            if missing
+            else material.classifier_note,
+        )
+    made, real = material.made_features.rows, material.real_features.rows
+    n = min(len(made), len(real))
+    found = birthday(made[:n], real[:n])
+    yield judged(
+        "support",
+        found.support,
+        estimand="the number of pictures, were all equally likely",
+        better="higher",
+        stamp=material.stamp,
+        note=f"{counted(found.pairs, 'pair')} of samples nearer than 99 % of real images are",
+    )
