@@ -78,8 +78,11 @@ if TYPE_CHECKING:
         tune,
         tuned,
     )
+    from preimage.evaluation import Report
+    from preimage.evaluations import evaluate
     from preimage.exploration.direction import Direction
     from preimage.exploration.traversal import Effects, Traversal, effects, traverse
+    from preimage.guidance import GuidedSamples, density_ratio, guided
     from preimage.inversion import Inversion, Inverter, Inverting, Settings, Status, Verdict
     from preimage.inversion.operators import Blur, Compose, Custom, Downsample, Grey, Mask, Noise
     from preimage.inversions import (
@@ -194,9 +197,12 @@ _ROOM = {
     **dict.fromkeys(_TRAVERSALS, "preimage.traversals"),
     "Direction": "preimage.exploration.direction",
     **dict.fromkeys(("explain", "latent_map", "manifold"), "preimage.charts"),
+    **dict.fromkeys(("GuidedSamples", "density_ratio", "guided"), "preimage.guidance"),
     "Samples": "preimage.sampling",
     **dict.fromkeys(("arithmetic", "interpolate"), "preimage.walks"),
     "compare": "preimage.comparison",
+    "evaluate": "preimage.evaluations",
+    "Report": "preimage.evaluation",
     "sample": "preimage.sampling",
 }
 
@@ -215,6 +221,7 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "Grey",
+    "GuidedSamples",
     "ImageSpec",
     "InputError",
     "Inversion",
@@ -229,6 +236,7 @@ __all__ = [
     "Proposal",
     "Recipe",
     "Reconstruction",
+    "Report",
     "Run",
     "Samples",
     "Settings",
@@ -246,15 +254,18 @@ __all__ = [
     "compare",
     "dataset",
     "datasets",
+    "density_ratio",
     "direction",
     "directions",
     "edit",
     "edit_files",
     "effects",
     "encoder_training",
+    "evaluate",
     "explain",
     "export_direction",
     "fitted",
+    "guided",
     "has_encoder",
     "images",
     "import_direction",
