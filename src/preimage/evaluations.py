@@ -44,6 +44,7 @@ def evaluate(
     reference: PathLike | None = None,
     n: int = 10_000,
     prior: str | None = None,
+    pictures: bool | None = None,
     out: PathLike | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -61,6 +62,7 @@ def evaluate(
     classifier: images → probabilities or logits (B, K); unset, one is fitted to labelled images.
     reference: a run of the same kind on other images, by which membership is calibrated.
     n: samples, and real images, at most.
+    pictures: whether to make figures too; unset, where there is an `out`.
     out: a folder for `report.html` and `evaluation.json`.
 
     Raises InputError for sides that cannot be compared, too few images, and unknown metrics.
@@ -80,8 +82,9 @@ def evaluate(
         material, names = _of_images(subject, images, features, **options)
     material.classifier = classifier
     _check_enough(material)
+    pictures = out is not None if pictures is None else pictures
     for step in _evaluate(
-        material, metrics=metrics, subject=names[0], against=names[1], pictures=out is not None
+        material, metrics=metrics, subject=names[0], against=names[1], pictures=pictures
     ):
         if isinstance(step, Report):
             if folder is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from preimage import api
+from preimage.demo.evaluating import evaluation
 from preimage.demo.inverting import inversion
 from preimage.demo.jobs import JOBS
 from preimage.demo.material import SCALE, Material
@@ -208,5 +209,6 @@ SECTIONS: tuple[Callable[[Material], Section], ...] = (
     plane,
     inversion,
     side_by_side,
+    evaluation,
 )
 """In the order of the page."""

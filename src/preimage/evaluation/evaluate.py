@@ -7,7 +7,7 @@ missing, and no number is made up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from preimage.core import InputError, Step, Unsupported
@@ -45,7 +45,7 @@ class Report:
     against: str  # the real images
     scores: tuple[Score, ...]
     skipped: Mapping[str, str]  # group → why it could not be taken
-    figures: tuple[Figure, ...] = ()
+    figures: Mapping[str, Figure] = field(default_factory=dict)  # by name, as in the gallery
     notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Score:
@@ -110,9 +110,9 @@ def evaluate(
             skipped[group] = str(reason)
             continue
         scores += found
-    figures: tuple[Figure, ...] = ()
+    figures: dict[str, Figure] = {}
     if pictures:
         yield Step(len(wanted), total, stage="pictures")
-        figures = tuple(gallery(material))
+        figures = gallery(material)
     yield Step(total, total, stage="done")
     yield Report(subject, against, tuple(scores), skipped, figures, material.notes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,15 +17,15 @@ SHOWN = 8  # images in a row
 NEIGHBOUR = 5  # whose distance says how thickly real images lie around a sample
 
 
-def gallery(material: Material) -> Iterator[Figure]:
-    """The pictures that can be made of what is known."""
+def gallery(material: Material) -> dict[str, Figure]:
+    """The pictures that can be made of what is known, by name."""
     if isinstance(material.real, Computed):
-        return  # there are no images
-    for picture in PICTURES:
-        try:
-            yield picture(material)
-        except Unmeasurable:
-            continue
+        return {}  # there are no images
+    found = {}
+    for name, picture in PICTURES.items():
+        with contextlib.suppress(Unmeasurable):
+            found[name] = picture(material)
+    return found
 
 
 def nearest_neighbours(material: Material) -> Figure:
@@ -96,10 +97,11 @@ def random_samples(material: Material) -> Figure:
     return Figure(f"The first {n} samples, not chosen.", picture)
 
 
-PICTURES: tuple[Callable[[Material], Figure], ...] = (
-    random_samples,
-    by_density,
-    nearest_neighbours,
-    reconstructions,
-    classes,
-)
+PICTURES: dict[str, Callable[[Material], Figure]] = {
+    "samples": random_samples,
+    "density": by_density,
+    "nearest": nearest_neighbours,
+    "reconstructions": reconstructions,
+    "classes": classes,
+}
+"""Name of a picture → what makes it, in the order of the page."""

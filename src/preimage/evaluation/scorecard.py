@@ -93,7 +93,9 @@ def sections(report: Report) -> list[Section]:
     ]
     if report.figures:
         pictures = Section(
-            "Look at them", "What no score says: which samples, which images.", report.figures
+            "Look at them",
+            "What no score says: which samples, which images.",
+            list(report.figures.values()),
         )
         found.insert(1, pictures)
     if report.skipped:

@@ -1,0 +1,178 @@
+"""A report says what was planted: real images pass, copies, collapse and noise are found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import preimage as pi
+from preimage.core import ImageSpec, InputError, LatentSpace
+from preimage.evaluation import Material, evaluate
+from preimage.evaluation.evaluate import SCORES, Report
+from preimage.evaluation.meanings import GROUPS, MEANINGS
+from preimage.evaluation.scorecard import HEADINGS, scorecard
+from preimage.evaluation.sides import Held, Samples
+from preimage.metrics.extractors import Features, extractor
+
+SPEC = ImageSpec(1, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Tensor, Tensor]:
+    """Real digits (N, 1, 8, 8) in a random order, and their classes."""
+    data = pi.dataset("digits")
+    order = np.random.default_rng(0).permutation(len(data))
+    labels = data.batch_labels(order)
+    assert labels is not None
+    return data.batch(order), labels
+
+
+def judged(made: Tensor, digits: tuple[Tensor, Tensor], *metrics: str, n: int = 600) -> Report:
+    """Images beside the first n digits; the rest was trained on."""
+    images, labels = digits
+    material = Material(
+        Held(images[:n]),
+        Held(made),
+        extractor("random", channels=1),
+        train=Held(images[n:]),
+        labels=labels[:n],
+        train_labels=labels[n:],
+        classes=tuple("0123456789"),
+    )
+    *_, report = evaluate(material, metrics=metrics or None, pictures=False)
+    assert isinstance(report, Report)
+    return report
+
+
+def test_each_score_has_a_meaning_a_group_and_a_heading() -> None:
+    assert set(GROUPS) == set(SCORES) == set(HEADINGS)
+
+
+def test_real_images_in_the_place_of_samples_cannot_be_told_from_real_ones(digits) -> None:
+    images, _ = digits
+    made = images[600:1200]  # that were trained on, but not copied one by one to all
+    report = judged(made, digits, "quality", "fidelity", "collapse")
+    for name in ("fid", "fid-infinity", "kid", "precision", "recall", "density", "coverage"):
+        assert "indistinguishable" in report[name].word, name
+    assert report["modes"].measure.value == 10
+
+
+def test_noise_is_worse_than_real_images(digits) -> None:
+    noise = torch.rand(600, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    report = judged(noise, digits, "fid", "kid", "precision")
+    assert {score.word for score in report.scores} == {"worse than real data"}
+
+
+def test_planted_copies_are_found(digits) -> None:
+    report = judged(digits[0][600:1200], digits, "memorisation")
+    assert report["copies"].measure.value == 1
+    assert report["novelty"].measure.high < 0.1
+    assert report["c-t"].measure.value < -10
+    assert report["authenticity"].word == "below real data"
+    assert "equal a training image" in report["copies"].note
+
+
+def test_planted_collapse_is_found(digits) -> None:
+    images, labels = digits
+    ones = images[600:][labels[600:] == 1]
+    made = ones[torch.arange(600) % len(ones)]
+    report = judged(made, digits, "fidelity", "collapse")
+    assert report["modes"].measure.value < 4
+    assert "missing" in report["modes"].note
+    assert report["coverage"].word == "worse than real data"
+    assert report["support"].measure.high < 600
+
+
+def test_features_are_compared_with_features() -> None:
+    numbers = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(2, 900, 6, generator=numbers)
+    report = pi.evaluate(fake + 1, real, metrics=("fid-infinity", "kid"))
+    assert report["fid-infinity"].measure.low < 6 < report["fid-infinity"].measure.high
+    assert report["kid"].word == "worse than real data"
+    with pytest.raises(InputError, match="reconstruction"):
+        pi.evaluate(fake, real, metrics=("mse",))
+
+
+def test_features_of_different_extractors_are_refused() -> None:
+    rows = torch.randn(100, 4)
+    with pytest.raises(InputError, match="compute both with the same"):
+        pi.evaluate(Features(rows, "a"), Features(rows, "b"), metrics=("fid",))
+
+
+class Blobs(nn.Module):
+    """z (B, 2) → images of one bright blob, at z."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        y, x = torch.meshgrid(torch.linspace(-2, 2, 8), torch.linspace(-2, 2, 8), indexing="ij")
+        distance = (x - z[:, :1, None]).square() + (y - z[:, 1:, None]).square()
+        return (2 * torch.exp(-distance) - 1)[:, None]
+
+
+def test_the_very_generator_of_the_real_images_is_as_good_as_they(tmp_path: Path) -> None:
+    model = pi.wrap(Blobs(), data=SPEC, space=LatentSpace((2,)))
+    real = model.sample(400, seed=1)
+    report = pi.evaluate(
+        model, real, metrics=("quality", "fidelity", "geometry"), out=tmp_path / "report"
+    )
+    for name in ("fid-infinity", "kid", "precision", "coverage"):
+        assert "indistinguishable" in report[name].word, name
+    assert report["condition-number"].measure.low >= 1
+    written = json.loads((tmp_path / "report" / "evaluation.json").read_text())
+    assert written["scores"]["kid"]["value"] == pytest.approx(report["kid"].measure.value)
+    assert "KID" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_samples_are_the_same_in_batches_and_one_by_one() -> None:
+    model = pi.wrap(Blobs(), data=SPEC, space=LatentSpace((2,)))
+    side = Samples(model, 300, seed=3)
+    whole = torch.cat(list(side.batches()))
+    assert torch.allclose(side.pick([0, 7, 299]), whole[[0, 7, 299]], atol=1e-6)
+
+
+def test_a_function_is_a_generator() -> None:
+    model = pi.wrap(Blobs(), data=SPEC, space=LatentSpace((2,)))
+
+    def draw(n: int, seed: int) -> Tensor:
+        return model.sample(n, seed=seed + 9)
+
+    report = pi.evaluate(draw, model.sample(300, seed=1), metrics=("kid",))
+    assert "indistinguishable" in report["kid"].word
+    with pytest.raises(InputError, match="n and a seed"):
+        pi.evaluate(lambda n, seed: draw(n - 1, seed), model.sample(300), metrics=("kid",))
+
+
+@pytest.mark.slow
+def test_a_run_is_judged_by_what_it_held_out(tmp_path: Path) -> None:
+    run = pi.train("digits", recipe="vae-mlp", steps=300, out=tmp_path / "run")
+    report = pi.evaluate(run.path, out=tmp_path / "report")
+    assert set(report.skipped) == {"disentanglement"}
+    assert {MEANINGS[score.name].group for score in report.scores} == {*GROUPS} - {*report.skipped}
+    assert set(report.figures) == {"samples", "density", "nearest", "reconstructions", "classes"}
+    assert report["elbo"].measure.value <= report["importance-bound"].measure.value
+    assert all(
+        score.measure.low <= score.measure.value <= score.measure.high for score in report.scores
+    )
+    text = scorecard(report)
+    assert "How good is run?" in text
+    assert "src=\"http" not in text
+
+
+def test_what_cannot_be_judged_is_refused_in_a_line(tmp_path: Path, digits) -> None:
+    images, _ = digits
+    with pytest.raises(InputError, match="fid"):
+        pi.evaluate(images, images, metrics=("fidd",))
+    with pytest.raises(InputError, match="as the second argument"):
+        pi.evaluate(images)
+    with pytest.raises(InputError, match="too few"):
+        pi.evaluate(images[:5], images)
+    with pytest.raises(InputError, match="bring them to one size"):
+        pi.evaluate(torch.zeros(50, 1, 16, 16), images)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    with pytest.raises(InputError, match="exists already"):
+        pi.evaluate(images, images, out=tmp_path / "taken")
