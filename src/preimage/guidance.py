@@ -6,10 +6,11 @@ Functions of the public interface like those in `api`, upon which they stand.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,8 +81,9 @@ def density_ratio(
 ) -> DensityRatio:
     """log p(x)/q(x), of real images to samples; a run's is fitted once and kept with it.
 
-    what, real: as in `guided`. Only images that the run was trained on are looked at, so that
-    what it held out can still judge. Raises InputError where there are none, or fewer than 100.
+    what, real: as in `guided`. Of a run, only images that it was trained on are looked at, so
+    that what it held out can still judge; of images given, all. Raises InputError where there are
+    none, or fewer than 100.
     """
     model = what if isinstance(what, LatentModel) else api.load(what, device=device)
     return _ratio(what, model, real, prior, seed=seed, progress=progress)
@@ -105,7 +107,8 @@ def _ratio(
     source = _real(run, model, real, progress)
     if progress is not None:
         progress(Step(0, 1, stage="compare samples with real images"))
-    found = fit_ratio(model, _batches(source, seed), seed=seed, prior=prior)
+    rows = source.train if kept and isinstance(source, Dataset) else range(len(source))
+    found = fit_ratio(model, _batches(source, rows, seed), seed=seed, prior=prior)
     if kept:
         save_ratio(run.path, found, **belongs)
     return found
@@ -128,10 +131,11 @@ def _real(
         ) from None
 
 
-def _batches(source: Dataset | Tensors, seed: int) -> Iterator[Tensor]:
-    """At most 50,000 of the images trained on, in an order that the seed decides."""
-    rows = source.train if isinstance(source, Dataset) else range(len(source))
-    rows = torch.as_tensor(list(rows))
+def _batches(
+    source: Dataset | Tensors, rows: Sequence[int] | np.ndarray, seed: int
+) -> Iterator[Tensor]:
+    """At most 50,000 of these images, in an order that the seed decides."""
+    rows = torch.as_tensor(np.asarray(rows))
     order = torch.randperm(len(rows), generator=seeds.generator(seed, "real images"))
     for part in rows[order[:MOST]].split(BATCH):
         yield source.batch(part)

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from preimage.cli.options import Device, Json, RunFolder, Seed
+from preimage.cli.options import Device, Json, RunFolder, Seed, parse_settings
 from preimage.cli.output import show
+from preimage.cli.progress import Bar
 
 
 def sample(
@@ -28,6 +29,27 @@ def sample(
         bool,
         typer.Option("--no-copies", help="Draw again what is a near copy of an image trained on."),
     ] = False,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="Nearer to real images, at more cost: rejection, metropolis-hastings or langevin."
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(help="Of the method; 1 aims at real images, 0 at plain samples."),
+    ] = None,
+    real: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGES", help="What the method goes by. Unset, the run's images."),
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Any other option of the method, such as steps or percentile; may be repeated.",
+        ),
+    ] = None,
     separate: Annotated[
         bool, typer.Option("--separate", help="Also write each image to a file of its own.")
     ] = False,
@@ -46,16 +68,48 @@ def sample(
     import preimage as pi
     from preimage.core.words import counted
 
+    options = parse_settings(set or []) | ({} if strength is None else {"strength": strength})
+    if method is None and (options or real is not None):
+        raise typer.BadParameter("it belongs to a method; give --method", param_hint="'--method'")
+    if method is not None and (truncation != 1 or no_copies):
+        raise typer.BadParameter(
+            "--truncation and --no-copies are for plain samples; leave them out",
+            param_hint="'--method'",
+        )
     model = pi.load(run, device=device)
-    drawn = pi.sample(
-        model,
-        n,
-        seed=seed,
-        label=label,
-        prior=prior,
-        truncation=truncation,
-        no_copies_of=run if no_copies else None,
-    )
+    if method is None:
+        drawn = pi.sample(
+            model,
+            n,
+            seed=seed,
+            label=label,
+            prior=prior,
+            truncation=truncation,
+            no_copies_of=run if no_copies else None,
+        )
+        refused = int(drawn.refused.sum())
+        facts = {"copies_refused": refused if no_copies else None}
+        said = f"\n{counted(refused, 'near copy', 'near copies')} drawn again" if no_copies else ""
+    else:
+        with Bar() as bar:
+            drawn = pi.guided(
+                run,
+                n,
+                method=method,
+                real=real,
+                seed=seed,
+                label=label,
+                prior=prior,
+                device=device,
+                progress=bar,
+                **options,
+            )
+        said = f"\n{drawn.decodes:.1f} decodes for each; a plain sample takes one"
+        facts = {
+            "method": method,
+            "decodes": drawn.decodes,
+            "log_ratio": drawn.log_ratio.mean().item(),
+        }
     folder = out or run / "sampled"
     sheet = pi.save_sheet(drawn.images, folder / "sheet.png")
     latents = pi.save_latents(
@@ -72,9 +126,7 @@ def sample(
         "sheet": str(sheet),
         "latents": str(latents),
         "images": str(folder) if separate else None,
-        "copies_refused": int(drawn.refused.sum()) if no_copies else None,
+        **facts,
     }
-    text = f"{counted(n, 'sample')}: {sheet}\ntheir latents: {latents}"
-    if no_copies:
-        text += f"\n{counted(result['copies_refused'], 'near copy', 'near copies')} drawn again"
+    text = f"{counted(n, 'sample')}: {sheet}\ntheir latents: {latents}{said}"
     show(result, text, as_json=as_json)
