@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import preimage as pi
 from preimage.applications.editing import Change, Edit, Editor, Moves, changed
 from preimage.core import ImageSpec, InputError, LatentSpace
+from preimage.exploration.conditioning import conditioned
 from preimage.exploration.direction import Direction, owner
 
 D, SIDE = 6, 8
@@ -121,16 +122,34 @@ def test_a_wanted_reading_is_hit(model, known, x, z) -> None:
         model, known, x, z, by={"glasses": 1.5}, to={"age": 0.1, "smile": "yes"}, keep=["hair"]
     )
     assert torch.allclose(several.after["age"], torch.tensor(0.1), atol=1e-4)
-    assert torch.allclose(several.after["smile"], torch.tensor(1.0), atol=1e-4)
+    glasses = conditioned(known["glasses"], [known["hair:red"], known["hair:grey"]])
+    along = known["smile"].normal @ glasses.vector
+    wanted = several.before["smile"] + 0.5 * 1.5 * along
+    assert torch.allclose(several.after["smile"], wanted.clamp_min(1), atol=1e-4)
+    for name in ("age", "smile", "glasses"):
+        direction = known[name]
+        read = direction.mean + direction.deviation * direction.read(several.moved)
+        assert torch.allclose(several.after[name], read, atol=1e-4)
     assert torch.equal(several.strengths["glasses"], torch.full((5,), 1.5))
     for name in ("hair:red", "hair:grey"):
         assert torch.allclose(known[name].read(several.moved), known[name].read(z), atol=1e-4)
+
+
+def test_what_an_image_has_already_it_keeps(model, known, x, z) -> None:
+    reading = 0.4 + 0.5 * known["smile"].read(z)
+    assert (reading < 1).any()
+    yes = edited(model, known, x, z, to={"smile": "yes"})
+    assert torch.allclose(yes.after["smile"], reading.clamp_min(1), atol=1e-5)
+    no = edited(model, known, x, z, to={"smile": "no"})
+    assert torch.allclose(no.after["smile"], reading.clamp_max(0), atol=1e-5)
+    assert torch.equal(no.images[reading < 0], x[reading < 0])
 
 
 def test_of_a_calibrated_direction_one_unit_is_one_unit(model, known, x, z) -> None:
     age = replace(known["age"], vector=known["age"].vector / 0.7, report={"slope": {"value": 0.7}})
     found = edited(model, {"age": age}, x, z, to={"age": 0.9})
     assert torch.allclose(found.strengths["age"], 1 - age.read(z), atol=1e-5)
+    assert torch.allclose(found.after["age"], torch.tensor(0.9), atol=1e-5)
 
 
 def test_what_the_model_cannot_draw_stays_as_asked(model, known, x, z) -> None:

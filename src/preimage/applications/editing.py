@@ -35,11 +35,12 @@ from preimage.inversion.pivotal import PivotalTuning, applied
 # Of pivotal tuning: one image is as near after 100 steps as with the paper's terms after 350.
 RATE, FEATURES = 5e-4, 0.0
 RESIDUALS = ("unchanged", "whole", "none")
-CHANGED = 0.5  # a change of this much on [−1, 1] is one that the residual does not survive
+CHANGED = 0.35  # a change of this much on [−1, 1] is one that the residual does not survive
 SPREAD = 1 / 64  # of an image's side: how far around a change the residual goes with it
 SOLVABLE = 1e-6  # of the readings' effects on one another: below, wanted readings exclude another
 Value = float | str  # a number, perhaps as a person typed it; of a wanted reading also a word
-WORDS = {"no": 0.0, "yes": 1.0}
+WORDS = {"no": (0.0, -1), "yes": (1.0, 1)}
+"""Of an attribute of two values: what is to be read, and that more of it does no harm."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,27 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """A reading that images are to have."""
+
+    reading: float  # in standard deviations above the mean
+    side: int = 0  # 1: at least this, −1: at most this, 0: exactly this
+
+    def missing(self, readings: Tensor) -> Tensor:
+        """By how much readings (B,) must change."""
+        change = self.reading - readings
+        if self.side == 0:
+            return change
+        return change.clamp_min(0) if self.side > 0 else change.clamp_max(0)
+
+
+@dataclass(frozen=True)
 class Moves:
     """Which way to move, and how far: `by` in units of each direction, `to` wanted readings."""
 
     directions: Mapping[str, Direction]  # conditioned on what is to stay
     by: Mapping[str, float]
-    to: Mapping[str, float]  # in standard deviations above the mean
+    to: Mapping[str, Wanted]
 
     @staticmethod
     def of(
@@ -128,30 +144,42 @@ class Moves:
         staying = kept(keep, known)
         directions = {n: conditioned(_known(n, known), staying) for n in (*by, *to)}
         strengths = {n: _number(s, f"--by {n}={s}", f"{n}=2") for n, s in by.items()}
-        wanted = {n: _reading(n, value, directions[n]) for n, value in to.items()}
+        wanted = {n: _wanted(n, value, directions[n]) for n, value in to.items()}
         return Moves(directions, strengths, wanted)
 
     def strengths(self, z: Tensor) -> dict[str, Tensor]:
         """How far each latent (B, *shape) goes along each direction: (B,) each."""
         found = {name: torch.full((len(z),), s) for name, s in self.by.items()}
-        if self.to:
-            found |= self._towards(self.moved(z, found))
-        return found
+        return found | self._towards(z, found) if self.to else found
 
     def moved(self, z: Tensor, strengths: Mapping[str, Tensor]) -> Tensor:
         for name, s in strengths.items():
             z = self.directions[name].move(z, s.to(z.device))
         return z
 
-    def _towards(self, z: Tensor) -> dict[str, Tensor]:
+    def readings(self, z: Tensor, strengths: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the directions that read something will read after these moves: (B,) each.
+
+        In standard deviations above the mean; of latents (B, *shape) as they are where the
+        strengths are none.
+        """
+        return {
+            name: sum(
+                (s * _effect(d, self.directions[along]) for along, s in strengths.items()),
+                d.read(z.double()).cpu(),
+            )
+            for name, d in self.directions.items()
+            if d.normal is not None
+        }
+
+    def _towards(self, z: Tensor, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The strengths a with M a = wanted − r(z): M_ij is what direction j does to reading i."""
         along = [self.directions[name] for name in self.to]
         M = torch.tensor([[_effect(i, j) for j in along] for i in along], dtype=torch.float64)
-        missing = torch.stack(
-            [wanted - self.directions[n].read(z.double()).cpu() for n, wanted in self.to.items()]
-        )
         if torch.linalg.svdvals(M)[-1] < SOLVABLE * len(M):
             raise InputError(f"--to: {' and '.join(self.to)} cannot be had at once; ask for one")
+        readings = self.readings(z, given)
+        missing = torch.stack([w.missing(readings[name]) for name, w in self.to.items()])
         a = torch.linalg.solve(M, missing)
         return {name: row.float() for name, row in zip(self.to, a, strict=True)}
 
@@ -217,7 +245,7 @@ class Editor:
         if strip:
             rows = torch.stack(images[1:], 1).unflatten(1, (len(strengths), len(strip)))
             strips = {name: rows[:, i] for i, name in enumerate(strengths)}
-        readings = [self._readings(place) for place in (z, moved)]
+        readings = [self._readings(z, s) for s in ({}, strengths)]
         return Edit(
             x, images[0], changes[0], z, moved, strengths, readings[0], readings[1],
             strips, labels, names,
@@ -261,12 +289,12 @@ class Editor:
         λ = torch.full_like(δ[:, :1], float(self.residual == "none"))
         return Change(reconstruction, δ, λ)
 
-    def _readings(self, z: Tensor) -> dict[str, Tensor]:
-        """What can be read, in the attributes' own units."""
+    def _readings(self, z: Tensor, strengths: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """In the attributes' own units."""
         return {
-            name: d.mean + d.deviation * d.read(z).cpu()
-            for name, d in self.moves.directions.items()
-            if d.normal is not None
+            name: (d.mean + d.deviation * reading).float()
+            for name, reading in self.moves.readings(z, strengths).items()
+            for d in (self.moves.directions[name],)
         }
 
 
@@ -290,15 +318,14 @@ def _known(name: str, known: Mapping[str, Direction]) -> Direction:
     return known[name]
 
 
-def _reading(name: str, value: Value, direction: Direction) -> float:
-    """A wanted value in standard deviations above the mean."""
+def _wanted(name: str, value: Value, direction: Direction) -> Wanted:
     if direction.normal is None:
         raise InputError(
             f"'{name}' was found without labels, so nothing can be read of it; use --by {name}=2"
         )
-    number = WORDS[value] if isinstance(value, str) and value in WORDS else value
+    number, side = WORDS.get(str(value), (value, 0))
     wanted = _number(number, f"--to {name}={value}", f"{name}=0.8, or {name}=yes")
-    return (wanted - direction.mean) / direction.deviation
+    return Wanted((wanted - direction.mean) / direction.deviation, side)
 
 
 def _number(value: Value, given: str, example: str) -> float:

@@ -199,7 +199,7 @@ class FiledEdit:
                 "file": str(path),
                 "error": float(error),
                 **{
-                    what: {key: round(float(values[row]), 6) for key, values in by_name.items()}
+                    what: {key: round(float(rows[row]), 6) + 0.0 for key, rows in by_name.items()}
                     for what, by_name in (
                         ("strengths", found.strengths),
                         ("before", found.before),
