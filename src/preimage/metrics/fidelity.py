@@ -19,10 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preimage.core.seeds import scramble
 from preimage.metrics.features import check_rows
-from preimage.metrics.measure import Measure, group_of, of_halves, of_share
-from preimage.metrics.neighbourhoods import Rows, neighbours, pairs_within
+from preimage.metrics.measure import Measure, drawn, group_of, of_halves, of_share
+from preimage.metrics.distances import Rows, neighbours, pairs_within
 
 HALVED = 4000  # rows whose halves give the intervals, at most
 
@@ -54,7 +53,7 @@ def fidelity(
     check_rows(real, fake, least=least)
     whole = prdc(real, fake, k=k, coverage_k=coverage_k, strict=strict)
     some = max(least, min(len(real), len(fake), HALVED))
-    x, y = (rows[_drawn(len(rows), some, seed)] for rows in (real, fake))
+    x, y = (rows[drawn(len(rows), some, seed=seed)] for rows in (real, fake))
     sides = [
         tuple(group_of(len(rows), 2, seed=seed + split) for rows in (x, y))
         for split in range(splits)
@@ -71,12 +70,6 @@ def fidelity(
         density=density.within(0, math.inf),
         coverage=_share(coverage, len(real)),
     )
-
-
-def _drawn(n: int, some: int, seed: int) -> Tensor:
-    """Which rows of n are among the `some` that are drawn from them, in order."""
-    chosen = np.argsort(scramble(np.arange(n), seed=seed), kind="stable")[:some]
-    return torch.from_numpy(np.sort(chosen))
 
 
 def _share(measure: Measure, n: int) -> Measure:

@@ -159,6 +159,12 @@ def group_of(n: int, groups: int, *, seed: int = 0, first: int = 0) -> Tensor:
     return torch.from_numpy(keys.argsort(axis=1).reshape(-1)[first - start :][:n])
 
 
+def drawn(n: int, some: int, *, seed: int) -> Tensor:
+    """Which rows of n are among the `some` that a seed draws, in order: (some,) int64."""
+    chosen = np.argsort(scramble(np.arange(n), seed=seed), kind="stable")[:some]
+    return torch.from_numpy(np.sort(chosen))
+
+
 def _t(degrees: int) -> float:
     """The half-width of Student's 95 % interval, in standard errors."""
     return float(stdtrit(degrees, (1 + LEVEL) / 2))
