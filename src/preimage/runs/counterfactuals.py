@@ -1,0 +1,83 @@
+"""What latents would be with an attribute changed, beside their run: counterfactual.safetensors.
+
+One file holds both regressions and, in its header as JSON, what their columns mean; it is read
+without pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+import preimage
+from preimage.core import InputError
+from preimage.exploration.attributes import Attribute
+from preimage.exploration.counterfactual import Counterfactual
+from preimage.exploration.curved import Regression
+from preimage.runs.files import write_bytes
+
+FILE, KEY = "counterfactual.safetensors", "counterfactual"
+PARTS = ("latent", "reader")
+
+
+def save_counterfactual(run: Path, found: Counterfactual) -> Path:
+    """Write it to its run, in place of one that is there."""
+    tensors = {
+        f"{part}.{name}": tensor.detach().cpu().contiguous()
+        for part in PARTS
+        for name, tensor in getattr(found, part).state_dict().items()
+    }
+    tensors |= {"mean": found.mean, "deviation": found.deviation}
+    facts = {
+        "model": found.model,
+        "space": found.space,
+        "columns": [[c.name, c.group, c.meaning] for c in found.columns],
+    }
+    header = {KEY: json.dumps(facts, ensure_ascii=False), "preimage": preimage.__version__}
+    path = run / FILE
+    write_bytes(path, save(tensors, metadata=header))
+    return path
+
+
+def load_counterfactual(run: Path) -> Counterfactual:
+    """What `save_counterfactual` wrote. Raises InputError where there is none, or it is broken."""
+    path = run / FILE
+    if not path.is_file():
+        raise InputError(f"{run} has no counterfactuals: there is no {FILE}")
+    try:
+        with safe_open(path, "pt") as file:
+            header = (file.metadata() or {}).get(KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = json.loads(header or "")
+        return Counterfactual(
+            **{part: _regression(tensors, part) for part in PARTS},
+            columns=tuple(_column(*column) for column in facts["columns"]),
+            mean=tensors["mean"],
+            deviation=tensors["deviation"],
+            model=str(facts["model"]),
+            space=facts["space"],
+        )
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is broken: {error}") from None
+    except (ValueError, TypeError, KeyError, RuntimeError):
+        raise InputError(f"{path} holds no counterfactuals that this version can read") from None
+
+
+def _regression(tensors: dict[str, torch.Tensor], part: str) -> Regression:
+    state = {
+        name.removeprefix(f"{part}."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{part}.")
+    }
+    outputs, inputs = state["linear.weight"].shape
+    made = Regression(inputs, outputs, width=len(state["output.weight"].T))
+    made.load_state_dict(state)
+    return made.eval().requires_grad_(False)
+
+
+def _column(name: str, group: str, meaning: list[str] | None) -> Attribute:
+    return Attribute(name, torch.empty(0), group, None if meaning is None else tuple(meaning))  # type: ignore[arg-type]
