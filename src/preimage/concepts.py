@@ -38,7 +38,8 @@ from preimage.observations import Images, PathLike, Progress
 from preimage.runs import directions as files
 from preimage.runs.run import Run
 
-CALIBRATION = 64  # latents at which strengths are calibrated
+CALIBRATION = 1024  # latents, times directions, at which strengths are calibrated
+KNOWN = 0.5  # of the images: what is known of fewer must be asked for by name
 Model = LatentModel | PathLike | Inverter
 
 
@@ -105,7 +106,7 @@ def direction(
         if positive is None or negative is None:
             raise InputError("a direction goes from negative to positive images: give both")
         name = name or "direction"
-        examples = of_sides(ready, positive, negative, name, options)
+        examples = of_sides(ready, run, positive, negative, name, options)
     column = examples.columns[name]
     # Classes hardly answer to a small step; values do.
     judge = None if column.binary else classifier
@@ -142,6 +143,7 @@ def directions(
     examples = of_images(ready, run, images, labels, options)
     if attributes is None:
         chosen = _usable(list(examples.columns.values()), (), progress)
+        examples = replace(examples, columns={column.name: column for column in chosen})
     else:
         for asked in attributes:
             _named(examples.columns, asked, whole=True)
@@ -292,7 +294,10 @@ def _usable(
     for column in wanted:
         if column.name in needed:
             column.check()
-        if lack := column.lack():
+        share = column.known.double().mean().item()
+        if column.name not in needed and share < KNOWN:
+            notes.append(f"left out: '{column.name}', known of {100 * share:.0f} % of the images")
+        elif lack := column.lack():
             notes.append(f"left out: {lack}")
         else:
             usable.append(column)
@@ -365,7 +370,7 @@ def _calibrated(
     if classifier is None and not model.can("encode"):
         return made
     rows = torch.randperm(len(examples.latents), generator=seeds.generator(seed, "calibration"))
-    rows = rows[:CALIBRATION]
+    rows = rows[: min(max(CALIBRATION // len(made), 16), 64)]
     z, y = examples.latents[rows], examples.labels
     y = model.labels_for(len(rows)) if y is None else y[rows]
     if jointly:

@@ -48,19 +48,9 @@ def of_images(
     options: dict[str, Any],
 ) -> Examples:
     """Latents of images, at most n of them, drawn by the seed, and their attributes."""
-    progress = options["progress"]
-    if images is None:
-        if run is None:
-            raise InputError("a model has no images of its own: give images=, or a run's folder")
-        data: Dataset | Tensors = api.run_dataset(run, progress=progress)
-    elif run is not None and isinstance(images, str | os.PathLike):
-        data = api.fitted(images, run, progress=progress)
-    else:
-        data = observed(images, ready.model.data, progress)
+    data = _seen(ready, run, images, options)
     known = _attributes(data, labels, ready.model)
-    quick = ready.model.can("encode") and options.get("inversion") != "search"
-    n = options["n"] or (EXAMPLES if quick else SEARCHED)
-    rows = torch.randperm(len(data), generator=seeds.generator(options["seed"]))[:n].sort().values
+    rows = _drawn(ready, len(data), options)
     some = _some(data, rows)
     classes = labels_of(ready.model, some, None, options["label"])
     taken = {k: replace(column, values=column.values[rows]) for k, column in known.items()}
@@ -68,11 +58,18 @@ def of_images(
 
 
 def of_sides(
-    ready: Inverter, positive: Images, negative: Images, name: str, options: dict[str, Any]
+    ready: Inverter,
+    run: Run | None,
+    positive: Images,
+    negative: Images,
+    name: str,
+    options: dict[str, Any],
 ) -> Examples:
+    """The same of images without an attribute and with it, at most n of each."""
     parts, classes = [], []
     for images in (negative, positive):
-        data = observed(images, ready.model.data, options["progress"])
+        data = _seen(ready, run, images, options)
+        data = _some(data, _drawn(ready, len(data), options))
         y = labels_of(ready.model, data, None, options["label"])
         classes.append(y)
         parts.append(_latents(ready, data, y, options))
@@ -80,6 +77,28 @@ def of_sides(
     column = attribute(name, values, meaning=("negative", "positive"))
     together = None if None in classes else torch.cat(classes)
     return Examples(torch.cat(parts), {name: column}, together)
+
+
+def _seen(
+    ready: Inverter, run: Run | None, images: Images | None, options: dict[str, Any]
+) -> Dataset | Tensors:
+    """Images as the model takes them; those of a run where none are given."""
+    progress = options["progress"]
+    if run is not None and images is None:
+        return api.run_dataset(run, progress=progress)
+    if images is None:
+        raise InputError("a model has no images of its own: give images=, or a run's folder")
+    if run is not None and isinstance(images, str | os.PathLike):
+        return api.fitted(images, run, progress=progress)
+    return observed(images, ready.model.data, progress)
+
+
+def _drawn(ready: Inverter, there: int, options: dict[str, Any]) -> Tensor:
+    """Which of the images are taken: indices, in order, by the seed."""
+    quick = ready.model.can("encode") and options.get("inversion") != "search"
+    n = options["n"] or (EXAMPLES if quick else SEARCHED)
+    generator = seeds.generator(options["seed"], "examples")
+    return torch.randperm(there, generator=generator)[:n].sort().values
 
 
 @torch.no_grad()
