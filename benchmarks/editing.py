@@ -41,7 +41,7 @@ WORK = Path(tempfile.gettempdir()) / "preimage-benchmarks" / "editing"
 SOURCE, LABELLED, FACES, SHOWN = "faces:60000:correlated", 20_000, 300, 8
 ROOMS = (*machine.DECIDING, "exploration")
 TRUTH = "*the truth*"
-PICTURED = (("smile", 1.5), ("glasses", 1), ("pose", 1.5), ("beard", 2), ("gaze", -1.5))
+PICTURED = ("smile", "glasses", "pose", "hair_style", "beard", "gaze", "eye_colour", "age")
 
 
 @dataclass(frozen=True)
@@ -154,23 +154,17 @@ def _pictures(bench: Bench, ways: Any, z: Tensor, truth: Any) -> dict[str, Tenso
     """The unedited, then each edit: the truth, the plain mean difference's, the counterfactual."""
     rows = {"reconstruction": bench.decode(z[:SHOWN])}
     some = {name: values[:SHOWN] for name, values in truth.items()}
-    for name, value in PICTURED:
+    for name in PICTURED:
         (factor,) = (f for f in FACTORS if f.name == name)
-        zeros = torch.zeros(SHOWN, dtype=torch.int64)
-        if factor.values:
-            to = zeros + int(value)
-            strength = torch.full((SHOWN,), 1.0)
-            now = torch.from_numpy(some[name])
-            wanted = Edits(factor, torch.arange(SHOWN), strength, now, to, some)
-            drawn = faces.change(some, **{name: int(value)})
-        else:
-            wanted = Edits(factor, torch.arange(SHOWN), zeros + value, zeros, zeros, some)
-            moved = some[name] + value * (factor.high - factor.low) / 12**0.5
-            drawn = faces.change(some, **{name: moved.clip(factor.low, factor.high)})
-        title = f"{name} {factor.values[int(value)] if factor.values else f'{value:+g} σ'}"
-        rows[f"{title}: the truth"] = bench.decode(bench.encode(tensor(faces.render(drawn))))
+        every = edits(factor, some)
+        last = torch.stack([(every.rows == i).nonzero()[-1, 0] for i in range(SHOWN)])
+        chosen = {k: v[last.numpy()] for k, v in every.truth.items()}
+        numbers = (every.rows[last], every.strength[last], every.now[last], every.to[last])
+        wanted = Edits(factor, *numbers, chosen)
+        drawn = tensor(pictures_of(wanted))
+        rows[f"{name}: the truth"] = bench.decode(bench.encode(drawn))
         for method in ("mean difference", "counterfactual"):
-            rows[f"{title}: {method}"] = bench.decode(ways[method](z[:SHOWN], wanted))
+            rows[f"{name}: {method}"] = bench.decode(ways[method](z[:SHOWN], wanted))
     return rows
 
 

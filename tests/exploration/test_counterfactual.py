@@ -28,10 +28,15 @@ def test_where_the_truth_is_linear_the_move_is_that_of_the_multiple_regression(l
     z, known = linear
     found = fit_counterfactual(z, known, model="m")
     directions = fit_jointly(z, known, model="m")
-    moved = found.move(z, {"age": 0.7}) - z
-    torch.testing.assert_close(
-        moved, (0.7 * directions["age"].vector).expand_as(z), rtol=0.01, atol=0.01
-    )
+    s = torch.where(known["age"].values < 0.5, 0.7, -0.7).float()  # so that all stay in the range
+    moved = found.move(z, {"age": s}) - z
+    torch.testing.assert_close(moved, s[:, None] * directions["age"].vector, rtol=0.01, atol=0.01)
+
+
+def test_no_strength_leads_beyond_what_there_was(linear):
+    z, known = linear
+    found = fit_counterfactual(z, known, model="m")
+    assert torch.equal(found.move(z, {"age": 100.0}), found.move(z, {"age": 1000.0}))
 
 
 def test_a_class_changes_altogether_once_and_no_further(linear):

@@ -42,6 +42,8 @@ class Counterfactual:
     columns: tuple[Attribute, ...]  # without their values
     mean: Tensor  # (J,): of the attributes, in their own units
     deviation: Tensor  # (J,)
+    low: Tensor  # (J,): the least there was of each, standardised; beyond it nothing was learned
+    high: Tensor  # (J,): the most
     model: str  # fingerprint of the model it belongs to
     space: str | None = None
 
@@ -55,7 +57,7 @@ class Counterfactual:
 
         A strength is one number, or one for each latent (B,). An image is taken to be of the class
         that it is read as; 1/σ, σ being that of a class's column, changes the class altogether,
-        and no strength does more than that.
+        and no strength does more than that. Nor does any lead beyond what there was to learn from.
         """
         x̂ = self._classed(self.read(z))
         x = x̂
@@ -90,8 +92,8 @@ class Counterfactual:
         return [i for i, c in enumerate(self.columns) if c.group == self.columns[j].group]
 
     def _classed(self, x̂: Tensor) -> Tensor:
-        """Each class attribute set to the class that its readings are nearest to."""
-        x = x̂ * self.deviation.to(x̂) + self.mean.to(x̂)
+        """Each within what there was, and each class attribute of the class it is nearest to."""
+        x = x̂.clamp(self.low.to(x̂), self.high.to(x̂)) * self.deviation.to(x̂) + self.mean.to(x̂)
         for j, column in enumerate(self.columns):
             group = self._group(j)
             if not column.binary or j != group[0]:
@@ -109,7 +111,7 @@ class Counterfactual:
         """x′: column j changed by s (B,), and of one attribute's other values what gives way."""
         x = x.clone()
         if not self.columns[j].binary:
-            x[:, j] = x[:, j] + s
+            x[:, j] = (x[:, j] + s).clamp(self.low[j].to(x), self.high[j].to(x))
             return x
         group = self._group(j)
         p = self.mean[group].to(x)  # how often each value comes
@@ -158,6 +160,8 @@ def fit_counterfactual(
         columns=_without_values(columns),
         mean=mean.float(),
         deviation=deviation.float(),
+        low=x.amin(0).float(),
+        high=x.amax(0).float(),
         model=model,
         space=space,
     )

@@ -21,7 +21,7 @@ from preimage.exploration.curved import Regression
 from preimage.runs.files import write_bytes
 
 FILE, KEY = "counterfactual.safetensors", "counterfactual"
-PARTS = ("latent", "reader")
+PARTS, NUMBERS = ("latent", "reader"), ("mean", "deviation", "low", "high")
 
 
 def save_counterfactual(run: Path, found: Counterfactual) -> Path:
@@ -31,7 +31,7 @@ def save_counterfactual(run: Path, found: Counterfactual) -> Path:
         for part in PARTS
         for name, tensor in getattr(found, part).state_dict().items()
     }
-    tensors |= {"mean": found.mean, "deviation": found.deviation}
+    tensors |= {name: getattr(found, name) for name in NUMBERS}
     facts = {
         "model": found.model,
         "space": found.space,
@@ -56,8 +56,7 @@ def load_counterfactual(run: Path) -> Counterfactual:
         return Counterfactual(
             **{part: _regression(tensors, part) for part in PARTS},
             columns=tuple(_column(*column) for column in facts["columns"]),
-            mean=tensors["mean"],
-            deviation=tensors["deviation"],
+            **{name: tensors[name] for name in NUMBERS},
             model=str(facts["model"]),
             space=facts["space"],
         )
