@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from interpolation_page import interpolation
 from machine import RESULTS, ROOT
 from recovery_page import recovery
 from tables import Target, table
@@ -286,6 +287,7 @@ SECTIONS = {
     "closed_form_start": closed_form_start,
     "recovery": recovery,
     "inversion_losses": inversion_losses,
+    "interpolation": interpolation,
     "guided_sampling": guided_sampling,
 }
 
