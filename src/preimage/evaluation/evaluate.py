@@ -18,14 +18,14 @@ from preimage.evaluation.latent_scores import geometry
 from preimage.evaluation.material import Material, Unmeasurable
 from preimage.evaluation.meanings import MEANINGS
 from preimage.evaluation.memory_scores import membership, memorisation
-from preimage.evaluation.sample_scores import fidelity_scores, quality
+from preimage.evaluation.sample_scores import fidelity, quality
 from preimage.evaluation.variety_scores import collapse
 from preimage.metrics.score import Score
 from preimage.pictures import Figure
 
 SCORES: dict[str, Callable[[Material], Iterator[Score]]] = {
     "quality": quality,
-    "fidelity": fidelity_scores,
+    "fidelity": fidelity,
     "collapse": collapse,
     "reconstruction": reconstruction,
     "likelihood": likelihood,

@@ -12,13 +12,15 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 
 from preimage.core import LatentModel
+from preimage.data.statistics import kept
 from preimage.evaluation.likelihood import Observed, fitted_sigma
 from preimage.evaluation.membership import Candidates
-from preimage.evaluation.sides import Computed, Side
+from preimage.evaluation.sides import Computed, Rows, Side
 from preimage.metrics.extractors import Extractor, Features, stamp
+from preimage.metrics.quality import halves
 from preimage.metrics.reconstruction import Errors, reconstruction_errors
 from preimage.metrics.score import Stamp
 
@@ -84,9 +86,15 @@ class Material:
     # --- features ---
 
     def features_of(self, side: Side) -> Features:
+        """The features of a side; those of a data set by a known network are kept by content."""
         if isinstance(side, Computed):
             return side.features
-        return self.extractor(side.batches())
+        made = self.extractor
+        if not (isinstance(side, Rows) and isinstance(made.net, nn.Module)):
+            return made(side.batches())
+        of = {"rows": side.content, "extractor": made.hash, "resize": made.resize}
+        rows = kept(of, lambda: {"features": made(side.batches()).rows})["features"]
+        return Features(rows, made.name, made.hash, made.resize, made.comparable)
 
     @cached_property
     def real_features(self) -> Features:
@@ -106,17 +114,15 @@ class Material:
         return stamp(self.real_features, self.made_features)
 
     @cached_property
-    def compared(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of real images, of as many samples, and of other real images in their place.
+    def compared(self) -> tuple[Features, Features, Features]:
+        """Features of real images, of samples, and of other real images in the samples' place.
 
-        Those are training images, where they are known; else one half of the real images is held
-        against the other, and against as many samples.
+        Those are training images, where they are known; else the real images are halved.
         """
-        real, made = self.real_features.rows, self.made_features.rows
-        if self.train is not None and self.train.n >= len(made):
-            return real, made, self.train_features.rows[: len(made)]
-        half = len(real) // 2
-        return real[:half], made[:half], real[half : 2 * half]
+        if self.train is not None:
+            return self.real_features, self.made_features, self.train_features
+        first, second = halves(self.real_features, seed=self.seed)
+        return first, self.made_features, second
 
     # --- classes ---
 

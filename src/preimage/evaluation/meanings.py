@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from preimage.metrics.quality import METRICS
+
 
 @dataclass(frozen=True)
 class Meaning:
@@ -14,40 +16,18 @@ class Meaning:
     sentence: str
 
 
+QUALITY = {
+    "fid": "frechet",
+    "fid-infinity": "frechet_infinity",
+    "kid": "kernel",
+    "inception-score": "inception",
+}
+FIDELITY = {name: name for name in ("precision", "recall", "density", "coverage")}
+"""Name of a score of samples → the metric of `metrics.quality` that it is."""
+
 MEANINGS: dict[str, Meaning] = {
-    "fid": Meaning(
-        "Fréchet distance (FID)",
-        "quality",
-        "how far samples and real images lie apart as two clouds of features; lower is better, "
-        "and only equal sample sizes compare",
-    ),
-    "fid-infinity": Meaning(
-        "FID∞",
-        "quality",
-        "the same, extrapolated to endlessly many samples: it compares across sample sizes",
-    ),
-    "kid": Meaning(
-        "KID",
-        "quality",
-        "the same question without bias: 0 on average where samples are as good as real images",
-    ),
-    "inception-score": Meaning(
-        "Inception score",
-        "quality",
-        "how sure a classifier is of each sample, and how evenly samples fall on the classes",
-    ),
-    "precision": Meaning(
-        "Precision", "fidelity", "share of samples that lie among the real images: realism"
-    ),
-    "recall": Meaning(
-        "Recall", "fidelity", "share of real images that lie among the samples: variety"
-    ),
-    "density": Meaning(
-        "Density", "fidelity", "how thickly real images surround the samples; 1 for real ones"
-    ),
-    "coverage": Meaning(
-        "Coverage", "fidelity", "share of real images with a sample near them; low means collapse"
-    ),
+    **{n: Meaning(METRICS[m].title, "quality", METRICS[m].says) for n, m in QUALITY.items()},
+    **{n: Meaning(METRICS[m].title, "fidelity", METRICS[m].says) for n, m in FIDELITY.items()},
     "mse": Meaning(
         "Squared error", "reconstruction", "mean over pixels, of held-out images in [−1, 1]"
     ),

@@ -3,88 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from torch import Tensor
 
 from preimage.evaluation.material import Material, Unmeasurable
-from preimage.metrics.fidelity import expected_coverage, fidelity
-from preimage.metrics.frechet import frechet_both
-from preimage.metrics.inception_score import inception_score
-from preimage.metrics.kernel import kernel_distance
-from preimage.metrics.score import Score, judged
-
-FEW = "fewer images than features: the covariances are of low rank and the distance is biased; "
+from preimage.evaluation.meanings import FIDELITY, QUALITY
+from preimage.metrics.quality import quality as scores_of
+from preimage.metrics.score import Score
 
 
 def quality(material: Material) -> Iterator[Score]:
     """FID, FID∞, KID, and the Inception score where there is a classifier."""
-    real, made, null = material.compared
-    n, d = min(len(real), len(made)), real.shape[1]
-    stamp = material.stamp
-    note = FEW + "KID and fidelity are valid" if n <= d else ""
-    found, of_real = frechet_both(real, made), frechet_both(real, null)
-    yield judged(
-        "fid",
-        found.measured,
-        estimand=f"the expected distance of {n:,} samples",
-        null=of_real.measured,
-        ideal=0.0,
-        stamp=stamp,
-        note=note,
-    )
-    yield judged(
-        "fid-infinity",
-        found.infinite,
-        estimand="the distance of the two populations",
-        null=of_real.infinite,
-        ideal=0.0,
-        stamp=stamp,
-        note=note,
-    )
-    yield judged(
-        "kid",
-        kernel_distance(real, made),
-        estimand="the squared discrepancy of the two populations",
-        null=kernel_distance(real, null),
-        ideal=0.0,
-        stamp=stamp,
-    )
+    logits: tuple[Tensor | None, Tensor | None] = (None, None)
+    note = ""
     try:
         of_samples, of_images = material.probabilities
+        logits, note = (_log(of_samples), _log(of_images)), material.classifier_note
     except Unmeasurable:
-        return
-    yield judged(
-        "inception-score",
-        inception_score(_log(of_samples)),
-        estimand=f"the expected score of {len(of_samples):,} samples",
-        null=inception_score(_log(of_images)),
-        better="near",
-        ideal=float(of_samples.shape[1]),
-        note=material.classifier_note,
-    )
+        pass
+    for score in _scores(material, QUALITY, logits):
+        if score.name == "inception-score" and note:
+            score = replace(score, note=f"{score.note}; {note}", stamp=None)
+        yield score
 
 
-def fidelity_scores(material: Material) -> Iterator[Score]:
+def fidelity(material: Material) -> Iterator[Score]:
     """Precision and density, recall and coverage."""
-    real, made, null = material.compared
-    found, of_real = fidelity(real, made), fidelity(real, null)
-    stamp = material.stamp
-    expected = expected_coverage(len(real), len(made))
-    for name, what, ideal in (
-        ("precision", "share of samples within a real image's reach", 1.0),
-        ("recall", "share of real images within a sample's reach", 1.0),
-        ("density", "expected density", 1.0),
-        ("coverage", "share of real images that a sample reaches", expected),
-    ):
-        yield judged(
-            name,
-            getattr(found, name),
-            estimand=f"{what}, at {len(real):,} and {len(made):,} images",
-            null=getattr(of_real, name),
-            better="near" if name == "density" else "higher",
-            ideal=ideal,
-            stamp=stamp,
-        )
+    yield from _scores(material, FIDELITY, (None, None))
+
+
+def _scores(
+    material: Material, names: dict[str, str], logits: tuple[Tensor | None, Tensor | None]
+) -> Iterator[Score]:
+    """Scores by the metrics they are taken by, under the names that people know."""
+    found = scores_of(
+        *material.compared,
+        metrics=list(names.values()),
+        logits=logits[0],
+        other_logits=logits[1],
+        seed=material.seed,
+    )
+    for name, metric in names.items():
+        if metric in found:
+            yield replace(found[metric], name=name)
 
 
 def _log(probabilities: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ memory: a model draws sample 7 again when a picture of it is wanted.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -65,6 +66,12 @@ class Rows:
     def __init__(self, data: Dataset, indices: np.ndarray, *, name: str = "images"):
         self.data, self.indices, self.name = data, np.asarray(indices), name
         self.n = len(self.indices)
+
+    @property
+    def content(self) -> str:
+        """A hash of which images these are."""
+        rows = np.ascontiguousarray(self.indices, dtype=np.int64).tobytes()
+        return hashlib.blake2b(rows + self.data.fingerprint.encode(), digest_size=16).hexdigest()
 
     def batches(self) -> Iterator[Tensor]:
         for first in range(0, self.n, BATCH):

@@ -42,7 +42,7 @@ class Metric:
 
 METRICS = {
     "frechet": Metric(
-        "Fréchet distance",
+        "Fréchet distance (FID)",
         "how far the cloud of samples lies from the cloud of real images; 0 is the same cloud",
         "lower",
         AT_N,
@@ -50,14 +50,14 @@ METRICS = {
         note="grows as samples get fewer: compare only at equal numbers",
     ),
     "frechet_infinity": Metric(
-        "Fréchet distance, unbiased",
+        "Fréchet distance, unbiased (FID∞)",
         "the same as it would be with endless samples; may fall below 0 by chance",
         "lower",
         POPULATION,
         ideal=0,
     ),
     "kernel": Metric(
-        "Kernel distance",
+        "Kernel distance (KID)",
         "another distance of the two clouds, fair at any number of samples; may fall below 0",
         "lower",
         POPULATION,
