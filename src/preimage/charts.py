@@ -30,7 +30,8 @@ from preimage.inversion import Inverter
 from preimage.inversions import ENCODED, inverter, latents
 from preimage.observations import Images, PathLike, Progress, Tensors, labels_of
 from preimage.observations import source as observed
-from preimage.pictures import Plot, png, sheet
+from preimage.pictures import Plot, png
+from preimage.pictures import manifold as drawn_manifold
 from preimage.pictures.map import SIDE, drawn_map, thumbnail_places, thumbnail_side
 from preimage.runs.directions import direction_names, load_direction
 from preimage.runs.files import check_free, readable_errors, write_bytes, write_json
@@ -156,8 +157,7 @@ def manifold(
         z = latents(ready, centre, n=1, label=label)[0]
     found = _manifold(ready.model, known, centre=z, size=size, edges=edges, label=label)
     if out is not None:
-        picture = sheet(found.images, columns=found.size, padding=0)
-        _write(Path(out), png(picture))
+        _write(Path(out), png(drawn_manifold(found.images)))
     return found
 
 

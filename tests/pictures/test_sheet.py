@@ -63,8 +63,13 @@ def test_no_row_is_left_unfinished_where_numbers_allow():
         assert (np.asarray(shown) == 0).all()
 
 
-def test_manifold_has_no_gaps():
-    assert (np.asarray(manifold(-np.ones((9, 1, 4, 4)), scale=2)) == 0).all()
+def test_manifold_has_no_gaps_but_between_tiny_images():
+    whole = np.asarray(manifold(np.ones((9, 1, 16, 16)), scale=1))
+    assert whole.shape == (48, 48, 3)
+    assert (whole == 255).all()
+    apart = np.asarray(manifold(np.ones((9, 1, 4, 4)), scale=2))
+    assert apart.shape == (28, 28, 3)
+    assert not apart[8:10].any()
     with pytest.raises(ValueError, match="square"):
         manifold(np.zeros((8, 1, 4, 4)))
 

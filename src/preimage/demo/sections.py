@@ -14,6 +14,7 @@ from preimage.demo.material import SCALE, Material
 from preimage.evaluation import Comparison, compare, table
 from preimage.exploration.manifold import manifold
 from preimage.pictures import Figure, Plot, Section, curves, pairs, sheet
+from preimage.pictures import manifold as drawn_manifold
 from preimage.runs.run import Run
 
 FRAMES = 8  # of an interpolation
@@ -167,7 +168,7 @@ def plane(material: Material) -> Section:
     figure = Figure(
         f"{grid.size} × {grid.size} codes, evenly spaced in probability from {low:.0%} to "
         f"{high:.0%} of the normal distribution along both axes",
-        sheet(grid.images, columns=grid.size, scale=6, padding=6, background="black"),
+        drawn_manifold(grid.images),
     )
     return Section(
         "The whole space",

@@ -19,6 +19,7 @@ from preimage.exploration.traversal import traverse
 from preimage.exploration.understanding import Dimension, Understanding
 from preimage.metrics.measure import Measure
 from preimage.pictures import Figure, Plot, Section, Table, bars, curves, page, sheet
+from preimage.pictures import manifold as drawn_manifold
 from preimage.pictures.map import heat
 
 WALKED = 8  # dimensions whose traversals are shown
@@ -231,12 +232,11 @@ def _plane(
         f"{plane.size} × {plane.size} latents, evenly spaced in probability, from the {low:.0%} "
         f"quantile to the {high:.0%} one."
     )
-    size = plane.images.shape[-1]
-    picture = sheet(plane.images, columns=plane.size, padding=0 if size > 12 else 1)
+    picture = drawn_manifold(plane.images)
     return Section(
         "The manifold",
         sentence,
-        [Figure(caption, picture, pixelated=size <= 32)],
+        [Figure(caption, picture, pixelated=_small(model))],
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WIDTH = 800  # pixels, the total width that small images are enlarged towards
 LARGEST_SCALE = 16
+TINY = 16  # pixels of an image that a manifold shows apart from its neighbours
 CAPTION_SIZE = 15  # pixels
 UNDER_SIZE = 11  # pixels, of the texts below columns
 
@@ -66,11 +67,18 @@ def sheet(
 
 
 def manifold(images: Images, *, scale: int | None = None) -> Image.Image:
-    """n² images (n², C, H, W) as an n×n grid without gaps: a map of a two-number latent space."""
+    """n² images (n², C, H, W) as an n×n grid on black: a map of a plane of latents.
+
+    Images stand without gaps, so that one is seen to turn into the next; those of a few pixels,
+    which could then not be told apart, with gaps of one of their own.
+    """
     n = math.isqrt(len(images))
     if n * n != len(images):
         raise ValueError(f"a manifold is a square of images; {len(images)} is not a square number")
-    return sheet(images, columns=n, scale=scale, padding=0)
+    width = images.shape[-1]
+    scale = scale or _scale(n * (width + (width < TINY)))
+    gap = scale if width < TINY else 0
+    return sheet(images, columns=n, scale=scale, padding=gap, background="black")
 
 
 def pairs(
