@@ -34,7 +34,7 @@ from preimage.pictures import Plot, png
 from preimage.pictures import manifold as drawn_manifold
 from preimage.pictures.map import SIDE, drawn_map, thumbnail_places, thumbnail_side
 from preimage.runs.directions import direction_names, load_direction
-from preimage.runs.files import check_free, readable_errors, write_bytes, write_json
+from preimage.runs.files import check_free, readable_errors, write_bytes
 from preimage.runs.maps import is_map, save_map
 from preimage.runs.run import Run
 
@@ -213,12 +213,6 @@ def explain(
     if out is not None:
         _write(Path(out), text.encode())
     return explained
-
-
-def save_figures(explained: Explanation, path: PathLike) -> Path:
-    """All figures of an explanation as JSON."""
-    write_json(Path(path), explained.to_json())
-    return Path(path)
 
 
 def _points(
