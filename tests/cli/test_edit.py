@@ -80,14 +80,39 @@ def test_a_folder_is_edited_file_by_file(preimage, run, photos, here: Path) -> N
         assert Image.open(here / "out" / picture).width > 100
 
 
-def test_strength_nothing_gives_the_very_files(preimage, run, photos, here: Path) -> None:
-    for extra in ([], ["--residual", "whole"], ["--mask", "mask.png"], ["--tune"]):
-        Image.new("L", (8, 8), 255).save(here / "mask.png")
-        done = preimage("edit", run, photos, "--by", "smile=0", "--out", "out", *extra, "--json")
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--residual", "whole"],
+        ["--mask", "mask.png"],
+        pytest.param(["--tune", "-n", 1], marks=pytest.mark.slow),
+    ],
+)
+def test_strength_nothing_gives_the_very_files(preimage, run, photos, here: Path, options) -> None:
+    Image.new("L", (8, 8), 255).save(here / "mask.png")
+    done = preimage("edit", run, photos, "--by", "smile=0", "--out", "out", *options, "--json")
+    assert done.status == 0, done.err
+    for row in done.json["images"]:
+        assert (here / row["file"]).read_bytes() == (photos / row["name"]).read_bytes()
+
+
+def test_photographs_are_fitted_as_the_runs_own_images_were(preimage, run, photos, here) -> None:
+    copy = here / "run"
+    shutil.copytree(run, copy)
+    config = json.loads((copy / "config.json").read_text())
+    changed = {}
+    for fit in ("crop", "pad"):
+        config["data"]["options"]["fit"] = fit
+        (copy / "config.json").write_text(json.dumps(config))
+        done = preimage(
+            "edit", copy, photos / "a.png", "--by", "smile=9", "--residual", "none", "--out", fit
+        )
         assert done.status == 0, done.err
-        for row in done.json["images"]:
-            assert (here / row["file"]).read_bytes() == (photos / row["name"]).read_bytes()
-        shutil.rmtree(here / "out")
+        after = np.asarray(Image.open(here / fit / "edited/a.png")).astype(int)
+        changed[fit] = np.abs(after - np.asarray(Image.open(photos / "a.png"))).max(2) > 0
+    assert not changed["crop"][:, :5].any()  # 40×30: five columns on either side are not seen
+    assert changed["pad"][:, :5].any()
 
 
 def test_images_of_an_archive_are_edited_at_the_models_size(preimage, run, photos, here) -> None:
