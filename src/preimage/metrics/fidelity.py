@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from preimage.metrics.distances import Rows, neighbours, pairs_within
 from preimage.metrics.features import check_rows
 from preimage.metrics.measure import Measure, drawn, group_of, of_halves, of_share
-from preimage.metrics.distances import Rows, neighbours, pairs_within
 
 HALVED = 4000  # rows whose halves give the intervals, at most
 
