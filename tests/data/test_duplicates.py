@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from conftest import picture
 from preimage import data
+from preimage.data import duplicates
 from preimage.data.duplicates import deduplicated
+from preimage.data.split import exact_groups, near_groups
 
 
 def brighter(image: np.ndarray) -> np.ndarray:
@@ -57,3 +61,34 @@ def test_an_option_of_loading(make_folder):
     assert len(once.train) + len(plain.heldout) < 120
     assert "left out of training" in once.summary()
     assert once.fingerprint == plain.fingerprint
+
+
+def test_what_only_looks_alike_stays():
+    """Pictures that differ in details, too small for a thumbnail of 8×8, are all trained on."""
+    numbers = np.random.default_rng(0)
+    same = [np.full((32, 32), 60, np.uint8) for _ in range(12)]
+    for image in same:
+        image[4:28, 10:22] = 200
+        image[4:28, 10:22] += (numbers.integers(0, 2, (24, 12)) * 50).astype(np.uint8)
+    others = [picture(seed)[..., 0] for seed in range(60)]
+    found = data.from_arrays(np.stack([*same, *others]))
+    groups = near_groups(found.images, exact_groups(found.hashes))
+    assert len(set(groups[:12])) < 12  # the split keeps some of them together
+    assert len(deduplicated(found).train) == len(found.train)
+
+
+def test_another_compression_or_size_is_no_other_picture():
+    original = picture(0, 64)
+    file = io.BytesIO()
+    Image.fromarray(original).save(file, "JPEG", quality=40)
+    small = Image.fromarray(original).resize((24, 24), Image.Resampling.LANCZOS).resize((64, 64))
+    copies = [original, np.asarray(Image.open(file)), np.asarray(small)] * 6
+    found = data.from_arrays(np.stack([*copies, *(picture(seed, 64) for seed in range(1, 40))]))
+    once = deduplicated(found).train
+    assert (once < len(copies)).sum() <= 1
+
+
+def test_large_groups_go_by_blocks(monkeypatch, planted):
+    whole = deduplicated(planted).train.tolist()
+    monkeypatch.setattr(duplicates, "BLOCK", 1)
+    assert deduplicated(planted).train.tolist() == whole

@@ -102,15 +102,17 @@ def _close_pairs(z: np.ndarray) -> np.ndarray | None:
     return np.concatenate([p[((z[p[:, 0]] - z[p[:, 1]]) ** 2).sum(1) <= radius**2] for p in blocks])
 
 
-def thumbnails(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised grey thumbnails (n, SIDE²), and which have enough contrast to compare (n,)."""
+def thumbnails(
+    images: np.ndarray, rows: np.ndarray, *, side: int = SIDE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised grey thumbnails (n, side²), and which have enough contrast to compare (n,)."""
     scale = 255 / np.iinfo(images.dtype).max
-    out = np.empty((len(rows), SIDE * SIDE), np.float32)
+    out = np.empty((len(rows), side * side), np.float32)
     for place, row in enumerate(rows):
         pixels = images[row]
         luma = np.tensordot(LUMA, pixels, 1) if len(pixels) == 3 else pixels[0].astype(np.float32)
         grey = Image.fromarray(luma)
-        small = grey.resize((SIDE, SIDE), Image.Resampling.BOX)
+        small = grey.resize((side, side), Image.Resampling.BOX)
         out[place] = np.asarray(small).reshape(-1) * scale
     out -= out.mean(1, keepdims=True)
     deviation = out.std(1, keepdims=True)
