@@ -209,7 +209,10 @@ def threshold(heldout: Tensor, *, rate: float = 0.01) -> tuple[float, float]:
 
 
 def near_copies(samples: Tensor, train: Tensor, heldout: Tensor, *, rate: float = 0.01) -> Copies:
-    """Of samples (N, …), training images (M, …) and held-out ones (K, …)."""
+    """Of samples (N, …), training images (M, …) and held-out ones (K, …), in [−1, 1].
+
+    Features do as well, but that they are equal says nothing of pixels: `exact` is then of them.
+    """
     samples, train, heldout = _rows(samples, train, heldout)
     limit, rate = threshold(closeness(heldout, [train])[0], rate=rate)
     return copies_of(closeness(samples, [train]), limit, rate)
