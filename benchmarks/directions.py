@@ -1,4 +1,4 @@
-"""How long a direction takes from 10,000 labelled latents of 128 numbers, cross-validation included.
+"""How long a direction takes from 10,000 labelled latents of 128 numbers, with its validation.
 
     python benchmarks/directions.py [--quick]
 
