@@ -38,7 +38,7 @@ from preimage.nets import Gated
 from preimage.pictures import pairs, png
 
 WORK = Path(tempfile.gettempdir()) / "preimage-benchmarks" / "editing"
-SOURCE, LABELLED, FACES, SHOWN = "faces:60000:correlated", 20_000, 300, 8
+SOURCE, LABELLED, FACES, SHOWN = "faces:60000:correlated", 20_000, 200, 8
 ROOMS = (*machine.DECIDING, "exploration")
 TRUTH = "*the truth*"
 PICTURED = ("smile", "glasses", "pose", "hair_style", "beard", "gaze", "eye_colour", "age")
@@ -190,7 +190,13 @@ def main() -> None:
     if options.quick:
         return
     shown = rows.pop("arithmetic")
-    quads = dict(zip(("z₁", "z₂", "z₃", "z₁ − z₂ + z₃"), shown.split(SHOWN), strict=True))
+    quads = dict(
+        zip(
+            ("z1: beard, glasses", "z2: glasses", "z3: neither", "z1 - z2 + z3"),
+            shown.split(SHOWN),
+            strict=True,
+        )
+    )
     machine.RESULTS.mkdir(exist_ok=True)
     (machine.RESULTS / f"{file}.png").write_bytes(png(pairs(rows)))
     (machine.RESULTS / f"{file}-arithmetic.png").write_bytes(png(pairs(quads)))
