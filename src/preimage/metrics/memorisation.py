@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
 from preimage.core import InputError
@@ -131,6 +130,8 @@ def _cells(k: int, seed: int, train: Tensor, *others: Tensor) -> list[np.ndarray
         raise InputError(f"cells={k} is not possible with {len(train)} training images")
     if k == 1:
         return [np.zeros(len(rows), int) for rows in (train, *others)]
+    from sklearn.cluster import MiniBatchKMeans  # not before: training imports this room as well
+
     fitted = MiniBatchKMeans(k, random_state=seed).fit(train.numpy())
     return [np.asarray(fitted.predict(rows.numpy())) for rows in (train, *others)]
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import bdtr, betaincinv, ndtri
-from scipy.stats import rankdata
 from torch import Tensor
 
 from preimage.core import InputError
@@ -41,6 +40,8 @@ def ranks(a: Tensor, b: Tensor) -> Ranks:
     n, m = len(x), len(y)
     if min(n, m) < 2:
         raise InputError(f"two groups to compare need 2 numbers each, not {n} and {m}")
+    from scipy.stats import rankdata  # not before: training imports this room as well
+
     together = rankdata(np.concatenate([x, y]))
     # The placements of each number in the other group (DeLong et al., eq. 4 and 5).
     above = (together[:n] - rankdata(x)) / m
