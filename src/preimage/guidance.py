@@ -6,7 +6,7 @@ Functions of the public interface like those in `api`, upon which they stand.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,18 +99,20 @@ def _ratio(
     progress: Progress | None,
 ) -> DensityRatio:
     run = None if isinstance(what, LatentModel) else Run.open(Path(what))
-    kept = run is not None and real is None
+    own = run if real is None else None  # whose ratio is kept
     belongs = {"weights": fingerprint(model), "prior": prior or model.space.prior}
     belongs["seed"] = str(seed)
-    if kept and (found := load_ratio(run.path, **belongs)) is not None:
+    if own is not None and (found := load_ratio(own.path, **belongs)) is not None:
         return found
     source = _real(run, model, real, progress)
     if progress is not None:
         progress(Step(0, 1, stage="compare samples with real images"))
-    rows = source.train if kept and isinstance(source, Dataset) else range(len(source))
+    rows = np.arange(len(source))
+    if own is not None and isinstance(source, Dataset):
+        rows = source.train
     found = fit_ratio(model, _batches(source, rows, seed), seed=seed, prior=prior)
-    if kept:
-        save_ratio(run.path, found, **belongs)
+    if own is not None:
+        save_ratio(own.path, found, **belongs)
     return found
 
 
@@ -131,13 +133,10 @@ def _real(
         ) from None
 
 
-def _batches(
-    source: Dataset | Tensors, rows: Sequence[int] | np.ndarray, seed: int
-) -> Iterator[Tensor]:
+def _batches(source: Dataset | Tensors, rows: np.ndarray, seed: int) -> Iterator[Tensor]:
     """At most 50,000 of these images, in an order that the seed decides."""
-    rows = torch.as_tensor(np.asarray(rows))
     order = torch.randperm(len(rows), generator=seeds.generator(seed, "real images"))
-    for part in rows[order[:MOST]].split(BATCH):
+    for part in torch.from_numpy(rows)[order[:MOST]].split(BATCH):
         yield source.batch(part)
 
 

@@ -68,7 +68,9 @@ def sample(
     import preimage as pi
     from preimage.core.words import counted
 
-    options = parse_settings(set or []) | ({} if strength is None else {"strength": strength})
+    options = parse_settings(set or [])
+    if strength is not None:
+        options["strength"] = strength
     if method is None and (options or real is not None):
         raise typer.BadParameter("it belongs to a method; give --method", param_hint="'--method'")
     if method is not None and (truncation != 1 or no_copies):
