@@ -145,6 +145,7 @@ def _show(name: str, result: dict[str, Any]) -> None:
         print(
             f"  {method:30} wanted {row['wanted'][0]:.2f}, others {row['others'][0]:.3f} "
             f"({row['most'][0]} {row['most'][1]:.2f}), nearer {row['nearer'][0]:.3f}, "
+            f"faces {row['faces'][0]:.3f}, "
             f"left {row['left']:.2f}",
             flush=True,
         )

@@ -39,7 +39,8 @@ method has seen reads all factors off it. Strengths are in standard deviations. 
 the factor on the strength asked, or the share that reached the class asked. *Others*: root mean
 square of all other factors' slopes. *Per unit* divides that by the wanted slope: a method that does
 little disturbs little. *Nearer*: share of edits nearer to the face drawn again with that factor
-changed, seen through the model, than the unedited reconstruction is. *Left*: what is left of that
+changed, seen through the model, than the unedited reconstruction is; *faces*: of faces whose edits
+of all strengths together are. *Left*: what is left of that
 distance. *The truth* is that very picture, read by the judge. In brackets: 95 % intervals over
 faces."""
 
@@ -58,7 +59,16 @@ def _ceiling(r: Result) -> str:
 
 def _methods(r: Result) -> str:
     """One row a method: means over factors."""
-    head = ["method", "wanted, continuous", "class reached", "others", "per unit", "nearer", "left"]
+    head = [
+        "method",
+        "wanted, continuous",
+        "class reached",
+        "others",
+        "per unit",
+        "nearer",
+        "faces",
+        "left",
+    ]
     body = []
     for name, rows in r["methods"].items():
         slopes = [row["wanted"][0] for f, row in rows.items() if not _discrete(r, f)]
@@ -66,9 +76,10 @@ def _methods(r: Result) -> str:
         others = _mean([row["others"][0] ** 2 for row in rows.values()]) ** 0.5
         wanted = _mean([row["wanted"][0] for row in rows.values()])
         nearer = [row["nearer"][0] for row in rows.values()]
+        of_faces = [row["faces"][0] for row in rows.values()]
         left = [row["left"] for row in rows.values()]
         figures = [_number(slopes), _number(reached), f"{others:.3f}", f"{others / wanted:.3f}"]
-        body.append([name, *figures, _number(nearer), _number(left)])
+        body.append([name, *figures, _number(nearer), _number(of_faces), _number(left)])
     return table(head, body)
 
 
@@ -78,6 +89,7 @@ def _factors(r: Result) -> str:
     shown = [name for name in (TRUTH, PLAIN, BEST) if name in r["methods"]]
     columns = [*(("wanted", n) for n in shown), *(("others", n) for n in shown)]
     columns += [("nearer", n) for n in shown[1:]] if TRUTH in shown else []
+    columns += [("faces", n) for n in shown[1:]] if TRUTH in shown else []
     head = ["factor", *(f"{what}: {name}" for what, name in columns)]
     for factor in r["methods"][PLAIN]:
         figures = [(what, r["methods"][name][factor][what]) for what, name in columns]
@@ -119,7 +131,7 @@ def editing_targets(r: Result) -> list[Target]:
         ratio = _per_unit(row) / _per_unit(plain)
         what = f"{factor}: others per unit, of the plain mean difference's"
         targets.append(Target(what, ratio, 0.5))
-        targets.append(Target(f"{factor}: nearer", row["nearer"][0], 0.9, least=True))
+        targets.append(Target(f"{factor}: faces nearer", row["faces"][0], 0.9, least=True))
     right = r["arithmetic"]["one person"]["right"]
     return [*targets, Target("arithmetic, one person: all right", right, 0.85, least=True)]
 

@@ -64,7 +64,7 @@ def test_a_curved_truth_is_followed_where_no_vector_could():
 
     z = latents(φ, big)
     known = {"angle": attribute("angle", φ), "big": attribute("big", big)}
-    found = fit_counterfactual(z, known, model="m")
+    found = fit_counterfactual(z, known, model="m", epochs=30)
     σ = φ.std()
     ought = latents(φ + 0.4 * (φ < 0), big)
     moved = found.move(z, {"angle": torch.where(φ < 0, 0.4 / σ, 0.0)})
@@ -117,7 +117,7 @@ def test_the_regression_stays_linear_where_there_is_nothing_to_bend():
     g = torch.Generator().manual_seed(3)
     x = torch.randn(1000, 4, generator=g)
     W = torch.randn(3, 4, generator=g)
-    fitted = regression(x, x @ W.T + torch.randn(1000, 3, generator=g))
+    fitted = regression(x, x @ W.T + torch.randn(1000, 3, generator=g), epochs=10)
     fresh = torch.randn(1000, 4, generator=g)
     assert (fitted(fresh) - fresh @ W.T).square().mean() < 0.03
     assert math.isclose(fitted(torch.zeros(1, 4)).abs().max().item(), 0, abs_tol=0.3)

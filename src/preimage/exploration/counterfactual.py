@@ -28,7 +28,7 @@ from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
 from preimage.core.words import counted
 from preimage.exploration.attributes import LEAST, Attribute
-from preimage.exploration.curved import Regression, regression
+from preimage.exploration.curved import EPOCHS, Regression, regression
 from preimage.exploration.direction import owner
 from preimage.exploration.labelled import check_latents
 
@@ -130,6 +130,7 @@ def fit_counterfactual(
     *,
     model: str,  # fingerprint of the model the latents are of
     space: str | None = None,
+    epochs: int = EPOCHS,  # of the nets: fewer are quicker, and miss small effects
     seed: int = 0,
 ) -> Counterfactual:
     """Learn m and f from labelled latents. Images of which any attribute is unknown are left out.
@@ -155,8 +156,8 @@ def fit_counterfactual(
         raise InputError(f"where all attributes are known together, '{constant[0]}' never varies")
     x = (x - mean) / deviation
     return Counterfactual(
-        latent=regression(x, z, seed=seed),
-        reader=regression(z, x, seed=seed),
+        latent=regression(x, z, epochs=epochs, seed=seed),
+        reader=regression(z, x, epochs=epochs, seed=seed),
         columns=_without_values(columns),
         mean=mean.float(),
         deviation=deviation.float(),

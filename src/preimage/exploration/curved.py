@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-WIDTH, EPOCHS, BATCH = 512, 30, 256
+WIDTH, EPOCHS, BATCH = 512, 90, 256  # small effects are learned last: 30 epochs miss some of them
 LEARNING_RATE, DECAY = 2e-3, 1e-2
 RIDGE = 1e-3  # of the mean square of the inputs
 LEAST = 200  # examples below which a net is not tried
@@ -48,6 +48,7 @@ def regression(
     x: Tensor,  # (N, inputs)
     y: Tensor,  # (N, outputs)
     *,
+    epochs: int = EPOCHS,
     seed: int = 0,
 ) -> Regression:
     """Fit y on x, in the least squares of all outputs together."""
@@ -64,7 +65,7 @@ def regression(
             held = len(x) // 10
             part = nn.Linear(u.shape[1], y.shape[1])  # of the examples the net sees
             _solve(part, u[held:], y[held:])
-            _learn(made, u.float(), (y - _double(part, u)).float(), held)
+            _learn(made, u.float(), (y - _double(part, u)).float(), held, epochs)
     return made.eval().requires_grad_(False)
 
 
@@ -83,16 +84,16 @@ def _double(linear: nn.Linear, u: Tensor) -> Tensor:
     return u @ linear.weight.double().T + linear.bias.double()
 
 
-def _learn(made: Regression, u: Tensor, rest: Tensor, held: int) -> None:
-    """g, on what the linear part leaves; the last epoch is best, or an earlier one, or none."""
+def _learn(made: Regression, u: Tensor, rest: Tensor, held: int, epochs: int) -> None:
+    """g, on what the linear part leaves, as of the best epoch, if any is better than none."""
     reach = rest[held:].square().mean().sqrt().clamp_min(1e-12)
     u_held, r_held, u, r = u[:held], rest[:held] / reach, u[held:], rest[held:] / reach
     parameters = [*made.net.parameters(), *made.output.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=DECAY)
-    steps = EPOCHS * math.ceil(len(u) / BATCH)
+    steps = epochs * math.ceil(len(u) / BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     best, kept = r_held.square().mean().item(), None
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         for rows in torch.randperm(len(u)).split(BATCH):
             loss = (made.rest(u[rows]) - r[rows]).square().mean()
             optimizer.zero_grad()
