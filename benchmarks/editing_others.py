@@ -7,10 +7,11 @@ Sprites (LPC, 9 true factors): 4,500 train the model and are the labelled exampl
 judge, and 500 more are edited: hair, topwear, direction. Of 2.8 million combinations 8,000 are
 there, so there is no counterfactual to be near to: the judge alone says what an edit did.
 
-Emoji (EmojiOne): the model sees all of them. Of the 84 that come in six skin tones, pairs of half
-teach the tone, and the other half, in neutral, are given each of the five. An edited picture counts
-as nearer when its distance to the true toned emoji's reconstruction is less than that of the
-unedited reconstruction; the share for the true emoji itself stands beside it.
+Emoji (EmojiOne): the model learns from nine in ten of all 1,832, which are few, and reconstructs
+others poorly. Of the 84 that come in six skin tones, half teach the tone, and the other half, in
+neutral, are given each of the five. An edited picture counts as nearer when its distance to the
+reconstruction of the true toned emoji is less than that of the unedited reconstruction; the same
+share, of distances to the emoji itself, stands beside it.
 """
 
 from __future__ import annotations
