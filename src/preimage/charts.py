@@ -235,11 +235,9 @@ def _points(
     data: Dataset | Tensors
     if images is None and run is not None:
         data = api.run_dataset(run, progress=progress)
-    elif run is not None and isinstance(images, str | Path):
-        data = api.fitted(images, run, progress=progress)
     else:
         assert images is not None
-        data = observed(images, ready.model.data, progress)
+        data = observed(images, ready.model.data, progress, run=run)
     rows = torch.arange(len(data))
     if n is not None and n < len(data):
         order = torch.randperm(len(data), generator=seeds.generator(seed, "points"))

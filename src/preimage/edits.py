@@ -87,7 +87,8 @@ def edit(
     run = None if isinstance(model, Inverter | LatentModel) else Path(model)
     moves = Moves.of(known(run, directions), by=by, to=to, keep=keep)
     editor = _editor(ready, moves, residual, tune, seed)
-    source = observed(images, ready.model.data, progress)
+    opened = None if run is None else Run.open(run)
+    source = observed(images, ready.model.data, progress, run=opened)
     given = labels_of(ready.model, source, labels, label)
     limited = None if mask is None else _model_mask(mask, ready.model)
     parts = []

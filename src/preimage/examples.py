@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,9 +87,7 @@ def _seen(
         return api.run_dataset(run, progress=progress)
     if images is None:
         raise InputError("a model has no images of its own: give images=, or a run's folder")
-    if run is not None and isinstance(images, str | os.PathLike):
-        return api.fitted(images, run, progress=progress)
-    return observed(images, ready.model.data, progress)
+    return observed(images, ready.model.data, progress, run=run)
 
 
 def _drawn(ready: Inverter, there: int, options: dict[str, Any]) -> Tensor:

@@ -146,8 +146,9 @@ def inverting(
     """
     ready = model if isinstance(model, Inverter) else inverter(model, device=device)
     chosen = Settings.of(**settings)
-    source = observed(images, ready.observation(chosen.through), progress)
     run = None if isinstance(model, Inverter | LatentModel) else Path(model)
+    spec = ready.observation(chosen.through)
+    source = observed(images, spec, progress, run=None if run is None else Run.open(run))
     _prepared(ready, chosen, calibration, run, progress)
     return _job(ready, source, chosen, n=n, label=label, labels=labels, sink=sink)
 
@@ -227,7 +228,8 @@ def latents(
     if net is None or (method == "auto" and not net.can("encode")):
         options = {"labels": labels, "label": label, "n": n, "calibration": 0} | settings
         return invert(model, images, device=device, progress=progress, **options).z
-    source = observed(images, net.data, progress)
+    run = None if isinstance(model, Inverter | LatentModel) else Run.open(Path(model))
+    source = observed(images, net.data, progress, run=run)
     known = labels_of(net, source, labels, label)
     if known is None and net.conditional:
         raise InputError("the encoder is told the class of each image; give labels or a label")
@@ -286,7 +288,7 @@ def inverting_files(
     a = operator(through, ready.model.data) if through else None
     chosen = Settings.of(through=a, seed=seed, **settings)
     spec = ready.observation(chosen.through)
-    source = observed(images, spec, progress)
+    source = observed(images, spec, progress, run=Run.open(Path(run)))
     assert isinstance(source, Dataset)  # as everything that comes from a path
     asked["images"] = f"{len(source)}, {source.fingerprint}"
     asked["weights"] = fingerprint(ready.model)

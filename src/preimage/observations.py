@@ -14,6 +14,7 @@ from torch import Tensor
 from preimage import api
 from preimage.core import DataSpec, InputError, LatentModel, Step
 from preimage.data import Dataset, load_as
+from preimage.runs.run import Run
 
 PathLike = str | os.PathLike[str]
 Images = PathLike | Tensor | np.ndarray | Image.Image | Dataset | Sequence[PathLike | Image.Image]
@@ -35,13 +36,21 @@ class Tensors:
         return self.images[indices]
 
 
-def source(images: Images, spec: DataSpec, progress: Progress | None) -> Dataset | Tensors:
-    """Anything a person calls images, as observations of this spec."""
+def source(
+    images: Images, spec: DataSpec, progress: Progress | None, *, run: Run | None = None
+) -> Dataset | Tensors:
+    """Anything a person calls images, as observations of this spec.
+
+    run: whose model takes them; files are cropped or padded, and their values read, as its own
+        images were.
+    """
     if spec.kind != "image" and not isinstance(images, Tensor):
         raise InputError(
             f"this operator's observations are {spec}, which no file holds; give them as a tensor"
         )
     if isinstance(images, str | os.PathLike):
+        if run is not None and run.plan.model.data.shape == spec.shape:
+            return api.fitted(images, run, progress=progress)
         return load_as(images, spec, progress=progress)
     if isinstance(images, Dataset):
         if images.spec.shape != spec.shape:

@@ -159,7 +159,7 @@ def test_a_run_is_judged_by_what_it_held_out(tmp_path: Path) -> None:
     )
     text = scorecard(report)
     assert "How good is run?" in text
-    assert "src=\"http" not in text
+    assert 'src="http' not in text
 
 
 def test_what_cannot_be_judged_is_refused_in_a_line(tmp_path: Path, digits) -> None:

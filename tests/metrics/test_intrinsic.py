@@ -6,7 +6,7 @@ from sklearn.manifold import trustworthiness as reference
 
 from preimage.metrics.intrinsic import levina_bickel, two_nn
 from preimage.metrics.measure import group_of
-from preimage.metrics.neighbourhood import trustworthiness
+from preimage.metrics.trustworthiness import trustworthiness
 
 
 def rows(n: int, d: int, *, seed: int) -> torch.Tensor:

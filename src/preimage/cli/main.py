@@ -20,6 +20,7 @@ from preimage.cli.direction import direction
 from preimage.cli.edit import edit
 from preimage.cli.encoder import encoder
 from preimage.cli.errors import DONE, status_of
+from preimage.cli.evaluate import evaluate
 from preimage.cli.explain import explain
 from preimage.cli.interpolate import interpolate
 from preimage.cli.invert import invert
@@ -46,6 +47,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "map": map,
     "manifold": manifold,
     "explain": explain,
+    "evaluate": evaluate,
     "compare": compare,
     "recipes": recipes,
     "datasets": datasets,

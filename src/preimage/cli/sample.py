@@ -11,6 +11,9 @@ from preimage.cli.options import Device, Json, RunFolder, Seed, parse_settings
 from preimage.cli.output import show
 from preimage.cli.progress import Bar
 
+OWN = {"method", "ratio", "real", "seed", "label", "prior", "batch_size", "device", "progress"}
+"""What `--set` cannot set: it has a flag, or is no matter of the method."""
+
 
 def sample(
     run: RunFolder,
@@ -69,6 +72,10 @@ def sample(
     from preimage.core.words import counted
 
     options = parse_settings(set or [])
+    if known := options.keys() & OWN:
+        raise typer.BadParameter(
+            f"'{min(known)}' is no option of a method; use its own flag", param_hint="'--set'"
+        )
     if strength is not None:
         options["strength"] = strength
     if method is None and (options or real is not None):

@@ -28,8 +28,8 @@ class Langevin:
     """A chain for each sample, begun at the plain sample; steps + 1 decodes with their slopes."""
 
     strength: float = 1.0  # β
-    steps: int = 50
-    step_size: float = 0.05  # h
+    steps: int = 20
+    step_size: float = 0.1  # h
     adjusted: bool = True  # by Metropolis' rule; else as in the paper
 
     def check(self, target: Target) -> None:

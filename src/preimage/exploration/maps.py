@@ -20,7 +20,7 @@ from preimage.core import InputError, seeds
 from preimage.core.errors import nearest_name
 from preimage.core.neighbours import nearest
 from preimage.metrics.measure import Measure
-from preimage.metrics.neighbourhood import trustworthiness
+from preimage.metrics.trustworthiness import trustworthiness
 
 FEWEST = 12  # points of which a map can be judged
 NEIGHBOURS = 5  # by which it is

@@ -54,7 +54,7 @@ def export_direction(direction: Direction, path: Path) -> Path:
     facts: dict[str, Any] = {f.name: getattr(direction, f.name) for f in fields(direction)}
     tensors = {n: facts.pop(n) for n in TENSORS}
     content = save(
-        {n: t.detach().float().cpu().contiguous() for n, t in tensors.items() if t is not None},
+        {n: t.detach().float().cpu().clone() for n, t in tensors.items() if t is not None},
         metadata={KEY: json.dumps(facts, ensure_ascii=False), "preimage": preimage.__version__},
     )
     with readable_errors(path):
