@@ -8,6 +8,7 @@ import torch
 
 from preimage import api
 from preimage.demo.evaluating import evaluation
+from preimage.demo.exploring import exploration
 from preimage.demo.inverting import inversion
 from preimage.demo.jobs import JOBS
 from preimage.demo.material import SCALE, Material
@@ -209,6 +210,7 @@ SECTIONS: tuple[Callable[[Material], Section], ...] = (
     interpolation,
     plane,
     inversion,
+    exploration,
     side_by_side,
     evaluation,
 )
