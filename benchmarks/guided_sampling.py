@@ -30,11 +30,12 @@ from preimage.pictures import curves, png, sheet
 
 ROWS = ("mnist/gan", "mnist/dcgan")
 MINUTES = 10  # of training, where no run is given
-STRENGTHS = (0.5, 1.0, 1.5, 2.5)
+STRENGTHS = (0.5, 1.0, 1.5, 2.0, 3.0)
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {  # held to the target
     "plain": ("plain", {}),
     "rejection": ("rejection", {}),
     "metropolis-hastings": ("metropolis-hastings", {}),
+    "metropolis-hastings, strength 2": ("metropolis-hastings", {"strength": 2.0}),
     "langevin": ("langevin", {}),
 }
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # one draw each
@@ -93,7 +94,9 @@ def measured(data: quality.Real, model: pi.LatentModel, *, n: int, draws: int) -
     rows: dict[str, Any] = {}
     pictures: dict[str, Tensor] = {}
     strengths = {
-        f"strength {β:g}": ("metropolis-hastings", {"strength": β}) for β in STRENGTHS if β != 1
+        f"strength {β:g}": ("metropolis-hastings", {"strength": β})
+        for β in STRENGTHS
+        if β not in (1, 2)
     }
     for label, (name, options) in (METHODS | VARIANTS | strengths).items():
         times = draws if label in METHODS else 1
@@ -115,11 +118,11 @@ def written(file: str, result: dict[str, Any]) -> None:
     machine.RESULTS.mkdir(exist_ok=True)
     pictures = result.pop("pictures")
     for label in METHODS:
-        path = machine.RESULTS / f"{file}-{label}.png"
+        path = machine.RESULTS / f"{file}-{label.replace(', ', '-').replace(' ', '-')}.png"
         path.write_bytes(png(sheet(pictures[label], columns=10)))
     rows = result["rows"]
     named = {0.0: "plain"} | {β: f"strength {β:g}" for β in STRENGTHS}
-    named[1.0] = "metropolis-hastings"
+    named |= {1.0: "metropolis-hastings", 2.0: "metropolis-hastings, strength 2"}
     along = [rows[named[β]] for β in sorted(named)]
     plain = rows["plain"]["frechet"]
     series = {

@@ -223,7 +223,8 @@ def guided_sampling(results: list[Result]) -> str:
         stem = f"results/guided-{r['data']}-{r['recipe']}"
         body = [["*real training images*", *_guided(r["real"]), "", ""]]
         for label, row in rows.items():
-            sheets = f"[{label}]({stem}-{label}.png)" if "coverage_interval" in row else label
+            file = label.replace(", ", "-").replace(" ", "-")
+            sheets = f"[{label}]({stem}-{file}.png)" if "coverage_interval" in row else label
             body.append([sheets, *_guided(row), f"{row['decodes']:.1f}", f"{row['cost']:.1f}×"])
         found = r["ratio"]
         fitted = (
@@ -232,7 +233,7 @@ def guided_sampling(results: list[Result]) -> str:
         )
         parts += [f"### {name}", fitted, table(head, body), f"![{name}]({stem}-strength.png)"]
         plain = rows["plain"]
-        for label in ("rejection", "metropolis-hastings", "langevin"):
+        for label in [name for name, row in rows.items() if "coverage_interval" in row][1:]:
             row, what = rows[label], f"{name}, {label}"
             ratio = row["frechet"] / plain["frechet"]
             least = plain["coverage_interval"][0]
