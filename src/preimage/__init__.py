@@ -62,6 +62,13 @@ if TYPE_CHECKING:
         Step,
         Unsupported,
     )
+    from preimage.counterfactuals import (
+        counterfactual,
+        load_counterfactual,
+        remove_counterfactual,
+        save_counterfactual,
+        saved_counterfactual,
+    )
     from preimage.edits import Edit, edit, edit_files
     from preimage.encoders import (
         Difference,
@@ -80,6 +87,7 @@ if TYPE_CHECKING:
     )
     from preimage.evaluation import Report
     from preimage.evaluations import evaluate
+    from preimage.exploration.counterfactual import Counterfactual
     from preimage.exploration.direction import Direction
     from preimage.exploration.traversal import Effects, Traversal, effects, traverse
     from preimage.guidance import GuidedSamples, density_ratio, guided
@@ -166,6 +174,13 @@ _ENCODERS = (
 )
 
 _CONCEPTS = ("direction", "directions", "unlabelled_directions")
+_COUNTERFACTUALS = (
+    "counterfactual",
+    "load_counterfactual",
+    "remove_counterfactual",
+    "save_counterfactual",
+    "saved_counterfactual",
+)
 _TRAVERSAL = ("Effects", "Traversal", "effects", "traverse")
 _TRAVERSALS = (
     "export_direction",
@@ -193,6 +208,8 @@ _ROOM = {
     **dict.fromkeys(_INVERTING, "preimage.inversions"),
     **dict.fromkeys(("Edit", "edit", "edit_files"), "preimage.edits"),
     **dict.fromkeys(_CONCEPTS, "preimage.concepts"),
+    **dict.fromkeys(_COUNTERFACTUALS, "preimage.counterfactuals"),
+    "Counterfactual": "preimage.exploration.counterfactual",
     **dict.fromkeys(_TRAVERSAL, "preimage.exploration.traversal"),
     **dict.fromkeys(_TRAVERSALS, "preimage.traversals"),
     "Direction": "preimage.exploration.direction",
@@ -210,6 +227,7 @@ __all__ = [
     "Blur",
     "CacheEntry",
     "Compose",
+    "Counterfactual",
     "Custom",
     "DataSpec",
     "Difference",
@@ -252,6 +270,7 @@ __all__ = [
     "class_labels",
     "clear_cache",
     "compare",
+    "counterfactual",
     "dataset",
     "datasets",
     "density_ratio",
@@ -277,6 +296,7 @@ __all__ = [
     "latent_map",
     "latents",
     "load",
+    "load_counterfactual",
     "load_difference",
     "load_direction",
     "load_encoder",
@@ -286,11 +306,13 @@ __all__ = [
     "recipe",
     "recipes",
     "reconstruct",
+    "remove_counterfactual",
     "remove_direction",
     "resume",
     "resume_encoder",
     "sample",
     "save_animation",
+    "save_counterfactual",
     "save_difference",
     "save_direction",
     "save_directions",
@@ -299,6 +321,7 @@ __all__ = [
     "save_latents",
     "save_sheet",
     "save_traversal",
+    "saved_counterfactual",
     "saved_directions",
     "train",
     "train_encoder",

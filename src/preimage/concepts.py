@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,10 +18,15 @@ from preimage.examples import (
     EXAMPLES,
     Classifier,
     Examples,
+    Model,
     Values,
+    asked,
+    named,
     of_images,
     of_samples,
     of_sides,
+    opened,
+    usable,
 )
 from preimage.exploration import unlabelled
 from preimage.exploration.attributes import Attribute
@@ -30,17 +34,13 @@ from preimage.exploration.calibration import Reader, calibrated, calibrated_join
 from preimage.exploration.conditioning import conditioned, kept
 from preimage.exploration.direction import Direction, owner
 from preimage.exploration.joint import METHOD as JOINT
-from preimage.exploration.joint import fit_jointly, twins
+from preimage.exploration.joint import fit_jointly
 from preimage.exploration.labelled import CLASSIFIERS, METHODS, check_kind, fit
-from preimage.inversion import Inverter
-from preimage.inversions import inverter
 from preimage.observations import Images, PathLike, Progress
 from preimage.runs import directions as files
 from preimage.runs.run import Run
 
 CALIBRATION = 1024  # latents, times directions, at which strengths are calibrated
-KNOWN = 0.5  # of the images: what is known of fewer must be asked for by name
-Model = LatentModel | PathLike | Inverter
 
 
 def direction(
@@ -90,12 +90,12 @@ def direction(
     ways = [positive is not None or negative is not None, attribute is not None, bool(classifier)]
     if sum(ways) != 1:
         raise InputError("give positive= and negative=, or attribute=, or classifier=: one of them")
-    ready, run = _opened(model, device)
+    ready, run = opened(model, device)
     options = {"n": n, "label": label, "seed": seed, "progress": progress, **search}
     how = {"method": method, "keep": keep, "calibrate": calibrate, "seed": seed}
     if attribute is not None:
         examples = of_images(ready, run, images, labels, options)
-        column = _named(examples.columns, attribute)
+        column = named(examples.columns, attribute)
         check_kind(column, method)
         made = _made(ready.model, run, examples, [column], progress, **how)[0]
         return made if name is None else made.named(name)
@@ -138,18 +138,14 @@ def directions(
     method: as `direction` takes it; continuous attributes have ridge instead of a classifier.
     The rest as there.
     """
-    ready, run = _opened(model, device)
+    ready, run = opened(model, device)
     options = {"n": n, "label": label, "seed": seed, "progress": progress, **search}
     examples = of_images(ready, run, images, labels, options)
     if attributes is None:
-        chosen = _usable(list(examples.columns.values()), (), progress)
+        chosen = usable(list(examples.columns.values()), (), progress)
         examples = replace(examples, columns={column.name: column for column in chosen})
     else:
-        for asked in attributes:
-            _named(examples.columns, asked, whole=True)
-        chosen = [
-            c for c in examples.columns.values() if c.name in attributes or c.group in attributes
-        ]
+        chosen = asked(examples.columns, attributes)
     made = _made(
         ready.model,
         run,
@@ -183,10 +179,8 @@ def _made(
     method = _method(method, several)
     jointly, weights = method == JOINT, owner(model)
     if jointly:
-        usable = _usable(list(examples.columns.values()), names, progress)
-        made = list(
-            fit_jointly(examples.latents, {c.name: c for c in usable}, model=weights).values()
-        )
+        together = {c.name: c for c in usable(list(examples.columns.values()), names, progress)}
+        made = list(fit_jointly(examples.latents, together, model=weights).values())
     else:
         made = [
             fit(
@@ -236,7 +230,7 @@ def unlabelled_directions(
     """
     if method not in unlabelled.METHODS:
         raise InputError(f"no method '{method}'; {nearest_name(method, unlabelled.METHODS)}")
-    ready, run = _opened(model, device)
+    ready, run = opened(model, device)
     generator = ready.model
     if images is not None or (run is not None and generator.can("encode")):
         options = {"n": n, "label": label, "seed": seed, "progress": progress, **search}
@@ -261,54 +255,6 @@ def unlabelled_directions(
         return unlabelled.pca(z, count=count, model=owner(generator))
     seen = unlabelled.image_features(generator, z, labels=y)
     return unlabelled.feature_pca(z, seen, count=count, model=owner(generator))
-
-
-def _opened(model: Model, device: str) -> tuple[Inverter, Run | None]:
-    run = None if isinstance(model, Inverter | LatentModel) else Run.open(Path(model))
-    return (model if isinstance(model, Inverter) else inverter(model, device=device)), run
-
-
-def _named(found: Mapping[str, Attribute], name: str, *, whole: bool = False) -> Attribute:
-    """The column of that name; `whole` takes the name of an attribute of several values too."""
-    if name in found:
-        return found[name]
-    values = [column for column in found.values() if column.group == name]
-    if values and whole:
-        return values[0]
-    if values:
-        names = ", ".join(column.name for column in values)
-        raise InputError(f"'{name}' has several values; choose one of: {names}")
-    if not found:
-        raise InputError(
-            f"nothing is known of the images, so not '{name}' either; give labels= (a CSV file), "
-            "or positive and negative images"
-        )
-    raise InputError(f"no attribute '{name}' of the images; {nearest_name(name, found)}")
-
-
-def _usable(
-    wanted: Sequence[Attribute], needed: Sequence[str], progress: Progress | None
-) -> list[Attribute]:
-    """Those with enough examples, and of two that always go together the first."""
-    usable, notes = [], []
-    for column in wanted:
-        if column.name in needed:
-            column.check()
-        share = column.known.double().mean().item()
-        if column.name not in needed and share < KNOWN:
-            notes.append(f"left out: '{column.name}', known of {100 * share:.0f} % of the images")
-        elif lack := column.lack():
-            notes.append(f"left out: {lack}")
-        else:
-            usable.append(column)
-    if not usable:
-        raise InputError(notes[0] if notes else "nothing is known of the images; give labels")
-    while (pair := twins(usable)) and pair[1] not in needed:
-        usable = [column for column in usable if column.name != pair[1]]
-        notes.append(f"left out: '{pair[1]}', which goes together with '{pair[0]}' in every image")
-    if notes and progress is not None:
-        progress(Step(0, 1, stage="fit", notes=tuple(notes)))
-    return usable
 
 
 def _method(method: str, several: bool) -> str:
@@ -340,8 +286,8 @@ def _kept(
     of_images = {n: [c for c in others if n in (c.name, c.group)] for n in names}
     wanted = [c.name for cs in of_images.values() for c in cs]
     if wanted:
-        usable = _usable([column, *others], wanted, None)
-        readings = fit_jointly(examples.latents, {c.name: c for c in usable}, model=weights)
+        together = {c.name: c for c in usable([column, *others], wanted, None)}
+        readings = fit_jointly(examples.latents, together, model=weights)
         found += [readings[name] for name in wanted]
     if elsewhere := [name for name in names if not of_images[name]]:
         found += kept(elsewhere, {} if run is None else files.all_directions(run.path))

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from preimage import api
-from preimage.applications.editing import Edit, Editor, Moves, Value
+from preimage.applications.editing import Edit, Editor
+from preimage.applications.moves import Moves, Value
 from preimage.core import InputError, LatentModel
 from preimage.data import cache as store
 from preimage.data.archives import Item

@@ -12,20 +12,24 @@ import torch
 from torch import Tensor
 
 from preimage import api
-from preimage.core import InputError, LatentModel, seeds
+from preimage.core import InputError, LatentModel, Step, seeds
+from preimage.core.errors import nearest_name
 from preimage.data import Dataset
 from preimage.data import labels as label_files
 from preimage.exploration.attributes import Attribute, attribute, columns
+from preimage.exploration.joint import twins
 from preimage.inversion import Inverter
-from preimage.inversions import latents
-from preimage.observations import Images, PathLike, Tensors, labels_of
+from preimage.inversions import inverter, latents
+from preimage.observations import Images, PathLike, Progress, Tensors, labels_of
 from preimage.observations import source as observed
 from preimage.runs.run import Run
 
 EXAMPLES = 10_000  # images to learn from, at most
 SEARCHED = 500  # the same where each latent must be searched for
+KNOWN = 0.5  # of the images: what is known of fewer must be asked for by name
 CLASS = "class"  # the attribute that stands for the classes of a data set
 
+Model = LatentModel | PathLike | Inverter
 Values = np.ndarray | Tensor | Sequence[float]
 Classifier = Callable[[Tensor], Tensor]  # images (B, C, H, W) in [−1, 1] → values (B,)
 
@@ -37,6 +41,12 @@ class Examples:
     latents: Tensor  # (N, *space.shape), on the CPU
     columns: dict[str, Attribute]  # by name, of N values each
     labels: Tensor | None = None  # (N,), the classes that a conditional model is told
+
+
+def opened(model: Model, device: str) -> tuple[Inverter, Run | None]:
+    """The model of examples, and its run where it is one's."""
+    run = None if isinstance(model, Inverter | LatentModel) else Run.open(Path(model))
+    return (model if isinstance(model, Inverter) else inverter(model, device=device)), run
 
 
 def of_images(
@@ -163,3 +173,53 @@ def _attributes(
     if known.labels is not None and not model.conditional and CLASS not in found:
         found |= columns({CLASS: known.labels}, {CLASS: known.classes})
     return found
+
+
+def named(found: Mapping[str, Attribute], name: str, *, whole: bool = False) -> Attribute:
+    """The column of that name; `whole` takes the name of an attribute of several values too."""
+    if name in found:
+        return found[name]
+    values = [column for column in found.values() if column.group == name]
+    if values and whole:
+        return values[0]
+    if values:
+        names = ", ".join(column.name for column in values)
+        raise InputError(f"'{name}' has several values; choose one of: {names}")
+    if not found:
+        raise InputError(
+            f"nothing is known of the images, so not '{name}' either; give labels= (a CSV file), "
+            "or positive and negative images"
+        )
+    raise InputError(f"no attribute '{name}' of the images; {nearest_name(name, found)}")
+
+
+def asked(found: Mapping[str, Attribute], names: Sequence[str]) -> list[Attribute]:
+    """The columns of those names, and all of an attribute of several values by its own."""
+    for name in names:
+        named(found, name, whole=True)
+    return [column for column in found.values() if column.name in names or column.group in names]
+
+
+def usable(
+    wanted: Sequence[Attribute], needed: Sequence[str], progress: Progress | None
+) -> list[Attribute]:
+    """Those with enough examples, and of two that always go together the first."""
+    good, notes = [], []
+    for column in wanted:
+        if column.name in needed:
+            column.check()
+        share = column.known.double().mean().item()
+        if column.name not in needed and share < KNOWN:
+            notes.append(f"left out: '{column.name}', known of {100 * share:.0f} % of the images")
+        elif lack := column.lack():
+            notes.append(f"left out: {lack}")
+        else:
+            good.append(column)
+    if not good:
+        raise InputError(notes[0] if notes else "nothing is known of the images; give labels")
+    while (pair := twins(good)) and pair[1] not in needed:
+        good = [column for column in good if column.name != pair[1]]
+        notes.append(f"left out: '{pair[1]}', which goes together with '{pair[0]}' in every image")
+    if notes and progress is not None:
+        progress(Step(0, 1, stage="fit", notes=tuple(notes)))
+    return good

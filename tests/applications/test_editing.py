@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import preimage as pi
-from preimage.applications.editing import Change, Edit, Editor, Moves, changed
+from preimage.applications.editing import Change, Edit, Editor, changed
+from preimage.applications.moves import Moves
 from preimage.core import ImageSpec, InputError, LatentSpace
 from preimage.exploration.conditioning import conditioned
 from preimage.exploration.direction import Direction, owner

@@ -17,14 +17,14 @@ that none of them causes another, is the person's to know.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from preimage.core import InputError, LatentModel
+from preimage.core import InputError, LatentModel, Step
 from preimage.core.errors import nearest_name
 from preimage.core.words import counted
 from preimage.exploration.attributes import LEAST, Attribute
@@ -46,6 +46,7 @@ class Counterfactual:
     high: Tensor  # (J,): the most
     model: str  # fingerprint of the model it belongs to
     space: str | None = None
+    examples: int = 0  # that it was learned from
 
     def read(self, z: Tensor) -> Tensor:
         """x̂: how many standard deviations above its mean each attribute stands, (B, J)."""
@@ -59,16 +60,37 @@ class Counterfactual:
         that it is read as; 1/σ, σ being that of a class's column, changes the class altogether,
         and no strength does more than that. Nor does any lead beyond what there was to learn from.
         """
-        x̂ = self._classed(self.read(z))
+        x̂ = self.taken(z)
+        x = self.changed(x̂, changes)
+        return z + (self.latent(x) - self.latent(x̂)).reshape(z.shape).to(z)
+
+    @torch.no_grad()
+    def taken(self, z: Tensor) -> Tensor:
+        """x̂ as an edit takes it, (B, J): within what there was, and each class altogether."""
+        return self._classed(self.read(z))
+
+    def changed(self, x̂: Tensor, changes: Mapping[str, float | Tensor]) -> Tensor:
+        """x′ of x̂ as `taken`, (B, J): what of the changes can be had, one after another."""
         x = x̂
         for name, strength in changes.items():
-            s = torch.as_tensor(strength, dtype=x.dtype, device=x.device).expand(len(z))
-            x = self._changed(x, self._index(name), s)
-        return z + (self.latent(x) - self.latent(x̂)).reshape(z.shape).to(z)
+            s = torch.as_tensor(strength, dtype=x.dtype, device=x.device).expand(len(x))
+            x = self._changed(x, self.index(name), s)
+        return x
 
     def altogether(self, name: str) -> float:
         """The strength that changes a class altogether: 1/σ of its column."""
-        return 1 / self.deviation[self._index(name)].item()
+        return 1 / self.deviation[self.index(name)].item()
+
+    def report(self) -> dict[str, object]:
+        """What it was learned from, and how well it reads, as JSON holds it.
+
+        R² is of a tenth of the examples, from which nothing was learned but when to stop.
+        """
+        readings = zip(self.columns, self.reader.r_squared.tolist(), strict=True)
+        return {
+            "examples": self.examples,
+            "attributes": [{"name": c.name, "r_squared": round(r, 4)} for c, r in readings],
+        }
 
     def to(self, device: torch.device | str) -> Counterfactual:
         return replace(self, latent=self.latent.to(device), reader=self.reader.to(device))
@@ -81,7 +103,8 @@ class Counterfactual:
                 f"{weights}; fit them again"
             )
 
-    def _index(self, name: str) -> int:
+    def index(self, name: str) -> int:
+        """Which column is of that name. Raises InputError where none is."""
         names = [column.name for column in self.columns]
         if name not in names:
             raise InputError(f"no attribute '{name}'; {nearest_name(name, names)}")
@@ -132,6 +155,7 @@ def fit_counterfactual(
     space: str | None = None,
     epochs: int = EPOCHS,  # of the nets: fewer are quicker, and miss small effects
     seed: int = 0,
+    progress: Callable[[Step], None] | None = None,
 ) -> Counterfactual:
     """Learn m and f from labelled latents. Images of which any attribute is unknown are left out.
 
@@ -155,9 +179,16 @@ def fit_counterfactual(
     if constant := [c.name for c, σ in zip(columns, deviation, strict=True) if not σ > 0]:
         raise InputError(f"where all attributes are known together, '{constant[0]}' never varies")
     x = (x - mean) / deviation
+
+    def tell(epoch: int) -> None:
+        if progress is not None:
+            progress(Step(epoch, 2 * epochs, stage="fit"))
+
     return Counterfactual(
-        latent=regression(x, z, epochs=epochs, seed=seed),
-        reader=regression(z, x, epochs=epochs, seed=seed),
+        latent=regression(x, z, epochs=epochs, seed=seed, progress=tell),
+        reader=regression(
+            z, x, epochs=epochs, seed=seed, progress=lambda epoch: tell(epochs + epoch)
+        ),
         columns=_without_values(columns),
         mean=mean.float(),
         deviation=deviation.float(),
@@ -165,6 +196,7 @@ def fit_counterfactual(
         high=x.amax(0).float(),
         model=model,
         space=space,
+        examples=len(x),
     )
 
 

@@ -8,6 +8,7 @@ examples that the net does not see; where none is better than g = 0, that stays.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ class Regression(nn.Module):
     mean: Tensor  # (inputs,)
     scale: Tensor  # (): of the inputs
     reach: Tensor  # (): of what the linear part leaves
+    r_squared: Tensor  # (outputs,): of examples from which no weight was learned
 
     def __init__(self, inputs: int, outputs: int, width: int = WIDTH):
         super().__init__()
@@ -35,6 +37,7 @@ class Regression(nn.Module):
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("reach", torch.zeros(()))
+        self.register_buffer("r_squared", torch.full((outputs,), torch.nan))
 
     def forward(self, x: Tensor) -> Tensor:
         u = (x.float() - self.mean) / self.scale
@@ -50,6 +53,7 @@ def regression(
     *,
     epochs: int = EPOCHS,
     seed: int = 0,
+    progress: Callable[[int], None] | None = None,  # told how many epochs are done
 ) -> Regression:
     """Fit y on x, in the least squares of all outputs together."""
     with torch.random.fork_rng(devices=[]):
@@ -61,11 +65,15 @@ def regression(
         made.scale.copy_((x - x.mean(0)).square().mean().sqrt().clamp_min(1e-12))
         u = (x - made.mean) / made.scale
         _solve(made.linear, u, y)
+        held = max(len(x) // 10, 1)
+        part = nn.Linear(u.shape[1], y.shape[1])  # of the examples the net sees
+        _solve(part, u[held:], y[held:])
+        rest, u = (y - _double(part, u)).float(), u.float()
         if len(x) >= LEAST:
-            held = len(x) // 10
-            part = nn.Linear(u.shape[1], y.shape[1])  # of the examples the net sees
-            _solve(part, u[held:], y[held:])
-            _learn(made, u.float(), (y - _double(part, u)).float(), held, epochs)
+            _learn(made, u, rest, held, epochs, progress)
+        with torch.no_grad():
+            missed = (rest[:held] - made.reach * made.rest(u[:held])).square().mean(0)
+            made.r_squared.copy_(1 - missed / y.var(0).clamp_min(1e-12))
     return made.eval().requires_grad_(False)
 
 
@@ -84,7 +92,14 @@ def _double(linear: nn.Linear, u: Tensor) -> Tensor:
     return u @ linear.weight.double().T + linear.bias.double()
 
 
-def _learn(made: Regression, u: Tensor, rest: Tensor, held: int, epochs: int) -> None:
+def _learn(
+    made: Regression,
+    u: Tensor,
+    rest: Tensor,
+    held: int,
+    epochs: int,
+    progress: Callable[[int], None] | None,
+) -> None:
     """g, on what the linear part leaves, as of the best epoch, if any is better than none."""
     reach = rest[held:].square().mean().sqrt().clamp_min(1e-12)
     u_held, r_held, u, r = u[:held], rest[:held] / reach, u[held:], rest[held:] / reach
@@ -93,7 +108,7 @@ def _learn(made: Regression, u: Tensor, rest: Tensor, held: int, epochs: int) ->
     steps = epochs * math.ceil(len(u) / BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     best, kept = r_held.square().mean().item(), None
-    for _ in range(epochs):
+    for epoch in range(epochs):
         for rows in torch.randperm(len(u)).split(BATCH):
             loss = (made.rest(u[rows]) - r[rows]).square().mean()
             optimizer.zero_grad()
@@ -104,6 +119,8 @@ def _learn(made: Regression, u: Tensor, rest: Tensor, held: int, epochs: int) ->
             error = (made.rest(u_held) - r_held).square().mean().item()
         if error < best:
             best, kept = error, {k: v.clone() for k, v in made.state_dict().items()}
+        if progress is not None:
+            progress(epoch + 1)
     if kept is not None:
         made.load_state_dict(kept)
         made.reach.copy_(reach)

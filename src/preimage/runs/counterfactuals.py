@@ -18,7 +18,7 @@ from preimage.core import InputError
 from preimage.exploration.attributes import Attribute
 from preimage.exploration.counterfactual import Counterfactual
 from preimage.exploration.curved import Regression
-from preimage.runs.files import write_bytes
+from preimage.runs.files import readable_errors, write_bytes
 
 FILE, KEY = "counterfactual.safetensors", "counterfactual"
 PARTS, NUMBERS = ("latent", "reader"), ("mean", "deviation", "low", "high")
@@ -35,6 +35,7 @@ def save_counterfactual(run: Path, found: Counterfactual) -> Path:
     facts = {
         "model": found.model,
         "space": found.space,
+        "examples": found.examples,
         "columns": [[c.name, c.group, c.meaning] for c in found.columns],
     }
     header = {KEY: json.dumps(facts, ensure_ascii=False), "preimage": preimage.__version__}
@@ -47,7 +48,10 @@ def load_counterfactual(run: Path) -> Counterfactual:
     """What `save_counterfactual` wrote. Raises InputError where there is none, or it is broken."""
     path = run / FILE
     if not path.is_file():
-        raise InputError(f"{run} has no counterfactuals: there is no {FILE}")
+        raise InputError(
+            f"{run} has no counterfactuals: there is no {FILE}; fit them with: preimage direction "
+            f"{run} --counterfactual"
+        )
     try:
         with safe_open(path, "pt") as file:
             header = (file.metadata() or {}).get(KEY)
@@ -59,11 +63,26 @@ def load_counterfactual(run: Path) -> Counterfactual:
             **{name: tensors[name] for name in NUMBERS},
             model=str(facts["model"]),
             space=facts["space"],
+            examples=int(facts["examples"]),
         )
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is broken: {error}") from None
     except (ValueError, TypeError, KeyError, RuntimeError):
         raise InputError(f"{path} holds no counterfactuals that this version can read") from None
+
+
+def has_counterfactual(run: Path) -> bool:
+    return (run / FILE).is_file()
+
+
+def remove_counterfactual(run: Path) -> Path:
+    """Delete it. Raises InputError where there is none."""
+    path = run / FILE
+    if not path.is_file():
+        raise InputError(f"{run} has no counterfactuals to remove")
+    with readable_errors(path):
+        path.unlink()
+    return path
 
 
 def _regression(tensors: dict[str, torch.Tensor], part: str) -> Regression:
