@@ -104,6 +104,22 @@ def test_features_of_different_extractors_are_refused() -> None:
         pi.evaluate(Features(rows, "a"), Features(rows, "b"), metrics=("fid",))
 
 
+def test_features_of_a_module_of_ones_own_are_those_it_computes_now() -> None:
+    class Take(nn.Module):
+        def __init__(self, n: int) -> None:
+            super().__init__()
+            self.n = n  # in no tensor of the module
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1)[:, -self.n :]
+
+    data = pi.dataset("digits")
+    made = data.batch(np.arange(100, 200))
+    for n in (4, 40):
+        report = pi.evaluate(made, data, features=Take(n), metrics=("precision",), n=100)
+        assert report["precision"].measure.value > 0.5
+
+
 class Blobs(nn.Module):
     """z (B, 2) → images of one bright blob, at z."""
 

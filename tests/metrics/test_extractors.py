@@ -63,6 +63,7 @@ def test_a_hash_follows_from_the_weights_or_the_code():
     other.load_state_dict(one.state_dict())
     assert extractor(one).hash == extractor(other).hash
     assert extractor(lambda x: x.flatten(1)).hash != extractor(lambda x: x.mean((2, 3))).hash
+    assert extractor(lambda x: 2 * x).hash != extractor(lambda x: 3 * x).hash
 
 
 def test_what_is_no_extractor():

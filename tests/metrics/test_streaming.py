@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from preimage.core import InputError
-from preimage.data.statistics import content, kept
 from preimage.metrics.frechet import frechet_both, frechet_distance
 from preimage.metrics.streaming import FeatureStatistics, Histogram, Reservoir, statistics_of
 
@@ -108,39 +107,3 @@ def test_memory_is_flat():
     assert found.n == 40_000
     assert len(found.drawn.rows) == 500
     assert grown < 60_000  # kB
-
-
-def test_statistics_are_computed_once_for_the_same_content(tmp_path):
-    x = torch.rand(60, 4)
-    computed = []
-
-    def compute():
-        computed.append(1)
-        return statistics_of([x]).to_tensors()
-
-    def look(images, **options):
-        of = {"content": content(images), "extractor": "net 0a", **options}
-        return kept(of, compute, cache=tmp_path)
-
-    first = FeatureStatistics.from_tensors(look(x.split(7)))
-    again = FeatureStatistics.from_tensors(look(x.split(60)))
-    assert len(computed) == 1
-    assert frechet_distance(first.moments.total, again.moments.total) < 1e-12
-    assert (again.drawn.places == first.drawn.places).all()
-    look(x.split(7), resize="299")
-    changed = x.clone()
-    changed[0, 0] += 1
-    look([changed])
-    assert len(computed) == 3
-    (file, *_) = (tmp_path / "statistics").glob("*.safetensors")
-    file.write_bytes(b"broken")
-    for options in ({}, {"resize": "299"}):
-        look([x], **options)
-    look([changed])
-    assert len(computed) == 4
-
-
-def test_a_cache_that_cannot_be_written_is_left_alone(tmp_path):
-    (tmp_path / "statistics").write_text("a file where a folder should be")
-    found = kept({"a": 1}, lambda: {"x": torch.ones(2)}, cache=tmp_path)
-    assert found["x"].tolist() == [1, 1]

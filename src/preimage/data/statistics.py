@@ -1,26 +1,27 @@
 """What was computed of real data, kept by content: the same images are not looked at twice.
 
 An entry's name is a hash of everything it follows from, and images are named by their content, so
-a statistic that can be found is one that fits, wherever its images came from.
+a statistic that can be found is one that fits, wherever its images came from. An entry has a hash
+of its own too: a file that was damaged or put there by hand is computed anew.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from preimage.core.hashing import hash_tensors
 from preimage.data import cache as store
 
-FORMAT = 1  # of an entry; raised whenever what is kept of the same data changes
+FORMAT = 2  # of an entry; raised whenever what is kept of the same data changes
 
 
 def kept(
@@ -36,12 +37,14 @@ def kept(
     name = store.digest({"format": FORMAT, **of})
     path = store.root(cache) / "statistics" / f"{name}.safetensors"
     with contextlib.suppress(OSError, SafetensorError):
-        return load_file(path)
+        if (found := _read(path, name)) is not None:
+            return found
     found = compute()
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in found.items()}, aside)
+        of_all = hash_tensors(found.items(), start=name)
+        save_file({k: v.contiguous() for k, v in found.items()}, aside, {"hash": of_all})
         aside.replace(path)
     except (OSError, SafetensorError):
         with contextlib.suppress(OSError):
@@ -49,14 +52,9 @@ def kept(
     return found
 
 
-def content(batches: Iterable[Tensor]) -> str:
-    """A hash of images or features that come in batches, whatever the batches are."""
-    digest = hashlib.blake2b(digest_size=16)
-    kind = None
-    for batch in batches:
-        x = batch.detach().cpu().contiguous()
-        if kind is None:
-            kind = f"{tuple(x.shape[1:])} {x.dtype};"
-            digest.update(kind.encode())
-        digest.update(x.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def _read(path: Path, name: str) -> dict[str, Tensor] | None:
+    """An entry, or None where it is not what was written under this name."""
+    with safe_open(path, "pt") as file:
+        found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+        written = (file.metadata() or {}).get("hash")
+    return found if written == hash_tensors(found.items(), start=name) else None

@@ -12,7 +12,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from torch import Tensor
 
 from preimage.core import LatentModel
 from preimage.data.statistics import kept
@@ -90,9 +90,13 @@ class Material:
         if isinstance(side, Computed):
             return side.features
         made = self.extractor
-        if not (isinstance(side, Rows) and isinstance(made.net, nn.Module)):
+        if not (isinstance(side, Rows) and made.known):
             return made(side.batches())
-        of = {"rows": side.content, "extractor": made.hash, "resize": made.resize}
+        of = {
+            "rows": side.content,
+            "extractor": [made.name, made.hash],
+            "resize": made.resize,
+        }
         rows = kept(of, lambda: {"features": made(side.batches()).rows})["features"]
         return Features(rows, made.name, made.hash, made.resize, made.comparable)
 

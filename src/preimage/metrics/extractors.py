@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,7 @@ class Extractor:
     resize: str = "none"
     comparable: bool = False  # with scores that others publish
     logits: Callable[[Tensor], Tensor] | None = None  # of features, where it classifies
+    known: bool = False  # name and hash say all that features follow from, so they can be kept
 
     def __call__(self, batches: Iterable[Tensor]) -> Features:
         """The features of images that come in batches."""
@@ -126,7 +128,8 @@ def extractor(
 def random(channels: int) -> Extractor:
     """The seeded random net: the same on every machine, comparable only within itself."""
     net = RandomFeatures(channels)
-    return Extractor("random", hash_tensors(net.state_dict().items()), net, "average, to 4 stages")
+    found = hash_tensors(net.state_dict().items())
+    return Extractor("random", found, net, "average, to 4 stages", known=True)
 
 
 def of_model(model: LatentModel) -> Extractor:
@@ -134,7 +137,7 @@ def of_model(model: LatentModel) -> Extractor:
     if not (model.can("features") or model.can("encode")):
         raise Unsupported(f"{type(model).__name__} has no features of its own; choose 'random'")
     found = hash_tensors(model.state_dict().items())
-    return Extractor(f"{type(model).__name__}'s own", found, OwnFeatures(model))
+    return Extractor(f"{type(model).__name__}'s own", found, OwnFeatures(model), known=True)
 
 
 class OwnFeatures(nn.Module):
@@ -156,8 +159,16 @@ def of_function(function: Callable[[Tensor], Tensor]) -> Extractor:
     """Any function of images; its hash is of its code, not of what the code refers to."""
     code = getattr(function, "__code__", None)
     name = getattr(function, "__qualname__", type(function).__name__)
-    known = name.encode() if code is None else code.co_code + repr(code.co_names).encode()
-    return Extractor(name, hashlib.blake2b(known, digest_size=8).hexdigest(), function)
+    written = name.encode() if code is None else _code(code)
+    return Extractor(name, hashlib.blake2b(written, digest_size=8).hexdigest(), function)
+
+
+def _code(code: CodeType) -> bytes:
+    """What a function does: its steps, and the names and constants in them."""
+    inner = [x for x in code.co_consts if isinstance(x, CodeType)]
+    constants = [x for x in code.co_consts if not isinstance(x, CodeType)]
+    own = code.co_code + repr((code.co_names, constants)).encode()
+    return b"".join([own, *map(_code, inner)])
 
 
 def inception_v3(file: str | os.PathLike[str], *, sha256: str = INCEPTION_SHA256) -> Extractor:
@@ -184,6 +195,7 @@ def inception_v3(file: str | os.PathLike[str], *, sha256: str = INCEPTION_SHA256
         inception.RESIZE,
         comparable=sha256 == INCEPTION_SHA256,
         logits=net.logits,
+        known=True,
     )
 
 
@@ -213,6 +225,7 @@ def dinov2(model: str | os.PathLike[str] = "", *, sha256: str | None = None) -> 
         ClassToken(net).eval().requires_grad_(False),
         f"bicubic to {DINO_SIDE}, smoothed",
         comparable=place == DINO,
+        known=True,
     )
 
 
