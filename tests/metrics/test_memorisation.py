@@ -5,7 +5,16 @@ import torch
 
 from preimage.core import InputError
 from preimage.metrics import median_nearest, nearest_ratio
-from preimage.metrics.memorisation import authenticity, closeness, copying, near_copies, threshold
+from preimage.metrics.memorisation import (
+    authenticity,
+    closeness,
+    copying,
+    near_copies,
+    of_new_images,
+    threshold,
+)
+from preimage.metrics.ranks import share
+from preimage.metrics.score import WORSE, judged
 
 
 def normal(n, *, seed):
@@ -99,6 +108,28 @@ def test_near_copies_are_found_one_by_one_and_hardly_a_new_one_is_accused():
     assert found.exact.nonzero()[:, 0].tolist() == list(range(50, 60))
     assert found.rate == pytest.approx(5 / 501)
     assert found.near[60:].float().mean() < 0.025
+
+
+def test_what_is_a_copy_does_not_depend_on_the_scale_of_features():
+    rows = [normal(300, seed=seed) for seed in range(3)]
+    for scale in (1e-6, 1e6):
+        found = near_copies(*(scale * x for x in rows))
+        assert not found.exact.any()
+        assert found.near.float().mean() < 0.05
+        assert near_copies(scale * rows[1], *(scale * x for x in rows[1:])).exact.all()
+
+
+@pytest.mark.parametrize("n", [99, 150, 600])
+def test_new_images_are_seldom_called_copies_more_often_than_new_images_are(n):
+    """Closeness of 400 sets of samples and of held-out images, all alike; in 2.5 of 100, a word."""
+    worse = 0
+    for seed in range(400):
+        heldout, samples = torch.rand(2, n, generator=torch.Generator().manual_seed(seed))
+        limit, rate = threshold(heldout)
+        near = share(int((samples < limit).sum()), n)
+        score = judged("copies", near, estimand="", null=of_new_images(rate, n))
+        worse += score.word == WORSE
+    assert worse <= 400 * 0.025 + 3 * (400 * 0.025) ** 0.5
 
 
 def test_the_threshold_holds_its_rate_and_few_held_out_images_give_a_coarser_one():

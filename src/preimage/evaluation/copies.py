@@ -17,7 +17,7 @@ from torch import Tensor
 
 from preimage.core import InputError, LatentModel, seeds
 from preimage.data import Dataset
-from preimage.metrics.memorisation import Copies, closeness, copies_of, threshold
+from preimage.metrics.memorisation import EXACT, Copies, closeness, copies_of, threshold
 
 SIDE = 32  # pixels, to which larger images are brought
 HELDOUT = 2000  # images behind the threshold, at most
@@ -49,7 +49,8 @@ class Watch:
             raise InputError(
                 f"images {tuple(images.shape[1:])} and {self.data.spec} do not compare"
             )
-        return copies_of(closeness(reduced(images), self._train()), self.threshold, self.rate)
+        found = closeness(reduced(images), self._train())
+        return copies_of(found, found[1] <= EXACT, self.threshold, self.rate)
 
     def _train(self) -> Iterator[Tensor]:
         for first in range(0, len(self.data.train), BATCH):

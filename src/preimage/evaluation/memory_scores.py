@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from preimage.core.words import counted
 from preimage.evaluation.material import Material, Unmeasurable
 from preimage.evaluation.membership import membership as attacked
 from preimage.metrics.measure import Measure
-from preimage.metrics.memorisation import authenticity, copying, near_copies, nearest_ratio
+from preimage.metrics.memorisation import (
+    authenticity,
+    copying,
+    near_copies,
+    nearest_ratio,
+    of_new_images,
+)
 from preimage.metrics.score import Score, judged
 
-EQUAL = 1e-5  # root mean squared difference of features, which only rounding makes
 RATE = 0.01  # of new images, that are called near-copies
 
 
@@ -37,7 +43,7 @@ def memorisation(material: Material) -> Iterator[Score]:
         "c-t",
         copied.c_t,
         estimand=f"C_T of {len(made):,} fresh samples and {len(heldout):,} held-out images" + fixed,
-        null=copied.null,
+        null=Measure(0.0, 0.0, 0.0, copied.null.n),
         better="near",
         ideal=0.0,
         stamp=stamp,
@@ -52,15 +58,17 @@ def memorisation(material: Material) -> Iterator[Score]:
         stamp=stamp,
     )
     copies = near_copies(made, train, heldout, rate=RATE)
-    equal = int((copies.distance < EQUAL).sum())
+    equal = int(copies.exact.sum())
     yield judged(
         "copies",
         copies.share,
         estimand="the share of fresh samples",
-        null=Measure(copies.rate, 0.0, copies.rate, len(heldout)),
+        null=of_new_images(copies.rate, len(heldout)),
         better="lower",
         stamp=stamp,
-        note=f"{equal} samples equal a training image" if equal else "",
+        note=f"features of {counted(equal, 'sample')} equal those of a training image"
+        if equal
+        else "",
     )
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import betaincinv
 from torch import Tensor
 
 from preimage.core import InputError
@@ -29,6 +30,7 @@ from preimage.metrics.score import difference_interval
 LEAST = 20  # samples and held-out images that a cell needs
 NEIGHBOURS = 20  # training images around a sample, behind what is near there
 EXACT = 1 / 255  # root mean squared difference below which 8-bit images are equal: half a level
+EQUAL = 3e-3  # closeness below which features are: what rounding leaves of a distance of 0
 
 
 def median_nearest(queries: Tensor, points: Tensor) -> Measure:
@@ -172,7 +174,7 @@ class Copies:
     nearest: Tensor  # (N,) which training image
     distance: Tensor  # (N,) to it, root mean squared over pixels (or features)
     closeness: Tensor  # (N,) that distance over the median to the next nearest
-    exact: Tensor  # (N,) bool: equal as 8-bit images
+    exact: Tensor  # (N,) bool: equal as 8-bit images, or as features
     near: Tensor  # (N,) bool: exact, or closer than the threshold
     threshold: float  # of closeness
     rate: float  # at most this share of new images is called near
@@ -210,20 +212,32 @@ def threshold(heldout: Tensor, *, rate: float = 0.01) -> tuple[float, float]:
 
 
 def near_copies(samples: Tensor, train: Tensor, heldout: Tensor, *, rate: float = 0.01) -> Copies:
-    """Of samples (N, …), training images (M, …) and held-out ones (K, …), in [−1, 1].
+    """Of features of samples (N, …), of training images (M, …) and of held-out ones (K, …).
 
-    Features do as well, but that they are equal says nothing of pixels: `exact` is then of them.
+    What is called equal does not depend on the scale of the features.
     """
     samples, train, heldout = _rows(samples, train, heldout)
     limit, rate = threshold(closeness(heldout, [train])[0], rate=rate)
-    return copies_of(closeness(samples, [train]), limit, rate)
+    found = closeness(samples, [train])
+    return copies_of(found, found[0] <= EQUAL, limit, rate)
 
 
-def copies_of(found: tuple[Tensor, Tensor, Tensor], limit: float, rate: float) -> Copies:
+def copies_of(
+    found: tuple[Tensor, Tensor, Tensor], exact: Tensor, limit: float, rate: float
+) -> Copies:
     """What `closeness` found, with a verdict for each."""
     close, distance, indices = found
-    exact = distance <= EXACT
     return Copies(indices, distance, close, exact, exact | (close < limit), limit, rate)
+
+
+def of_new_images(rate: float, heldout: int) -> Measure:
+    """The share of new images that a threshold of `threshold` calls near.
+
+    Below the k-th smallest of K lies a share that is Beta(k, K + 1 − k), of mean `rate`.
+    """
+    k = round(rate * (heldout + 1))
+    low, high = (betaincinv(k, heldout + 1 - k, p) for p in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Measure(rate, float(low), float(high), heldout)
 
 
 def _rows(*sets: Tensor) -> list[Tensor]:
