@@ -1,7 +1,9 @@
 """A 95 % interval holds what it is of in 92 to 98 of 100 repetitions, where that is known.
 
 Where samples are alike, distances are curved and not sloped, and their jackknife is known to be
-too wide: there it may hold more. The short versions only see that nothing is far off.
+too wide: there it may hold more. A share near 1 is of a few misses, which come in whole numbers:
+there an interval holds 94 of 100 or 99, and nothing between. The short versions only see that
+nothing is far off.
 """
 
 import numpy as np
@@ -63,7 +65,7 @@ def test_precision_recall_density_coverage_at_their_size(draws, least, most):
     found = []
     for seed in range(draws):
         x, y = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, 200, 6)))
-        found.append(fidelity(x, 0.7 * y))
+        found.append(fidelity(x, 0.85 * y))
     for name in ("precision", "recall", "density", "coverage"):
         measures = [getattr(f, name) for f in found]
         assert least <= held(measures, np.mean([m.value for m in measures])) <= most
