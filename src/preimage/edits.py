@@ -16,21 +16,25 @@ import torch
 from torch import Tensor
 
 from preimage import api
+from preimage.applications.counterfactuals import MOVES, mover
 from preimage.applications.editing import Edit, Editor
-from preimage.applications.moves import Moves, Value
+from preimage.applications.moves import Mover, Value
 from preimage.core import InputError, LatentModel
+from preimage.core.errors import nearest_name
 from preimage.data import cache as store
 from preimage.data.archives import Item
 from preimage.data.decode import MAX_PIXELS, open_image, reason
 from preimage.data.options import checked
 from preimage.data.source import FileSource, FolderSource, find
+from preimage.exploration.counterfactual import Counterfactual
 from preimage.exploration.direction import Direction
 from preimage.inversion import Inverter
 from preimage.inversion.encoder import EncodedModel
 from preimage.inversions import invert, inverter, latents
 from preimage.observations import Images, PathLike, Progress, Tensors, labels_of
 from preimage.observations import source as observed
-from preimage.runs.directions import direction_names, load_direction
+from preimage.runs.counterfactuals import has_counterfactual, load_counterfactual
+from preimage.runs.directions import all_directions
 from preimage.runs.editing import FiledEdit, Photographs, Rows, fitting
 from preimage.runs.files import check_free
 from preimage.runs.run import Run
@@ -49,6 +53,8 @@ def edit(
     to: Mapping[str, Value] | None = None,
     keep: Sequence[str] = (),
     directions: Directions = (),
+    counterfactual: Counterfactual | None = None,
+    move: str = "auto",
     mask: Tensor | PathLike | None = None,
     residual: str = "unchanged",
     tune: bool | int = False,
@@ -61,16 +67,19 @@ def edit(
     progress: Progress | None = None,
     **search: Any,
 ) -> Edit:
-    """Images moved along named directions, the rest of them left alone.
+    """Images with named attributes changed, the rest of them left alone.
 
     model: a model, the folder of a run, or an `inverter`.
     images: anything `invert` takes; they are edited at the model's size. `edit_files` edits
         photographs at theirs.
     by: how far along each direction, in standard deviations of the attribute: {"smile": 2}.
     to: where each attribute is to be, in its own units, "yes" or "no": {"age": 0.8}. Each image is
-        moved as far as it takes.
-    keep: attributes whose readings must stay as they are.
+        moved as far as it takes. Counterfactuals take one of several values too: {"hair": "grey"}.
+    keep: attributes whose readings must stay as they are; of counterfactuals all that they know do.
     directions: besides those that are saved with the run.
+    counterfactual: instead of the one that is saved with the run.
+    move: "linear" along directions, by "counterfactual", or "auto": what counterfactuals know by
+        them, and the rest along directions after it.
     mask: (H, W) of the model's size, 1 where the images may change, 0 where not; or its file.
     residual: what becomes of what the model cannot draw of an image: "unchanged" keeps it where the
         edit changed nothing, "whole" keeps all of it, "none" drops it.
@@ -86,7 +95,7 @@ def edit(
     """
     ready = model if isinstance(model, Inverter) else inverter(model, device=device)
     run = None if isinstance(model, Inverter | LatentModel) else Path(model)
-    moves = Moves.of(known(run, directions), by=by, to=to, keep=keep)
+    moves = _mover(run, directions, counterfactual, move, by=by, to=to, keep=keep)
     editor = _editor(ready, moves, residual, tune, seed)
     opened = None if run is None else Run.open(run)
     source = observed(images, ready.model.data, progress, run=opened)
@@ -112,6 +121,8 @@ def edit_files(
     to: Mapping[str, Value] | None = None,
     keep: Sequence[str] = (),
     directions: Directions = (),
+    counterfactual: Counterfactual | None = None,
+    move: str = "auto",
     mask: PathLike | None = None,
     residual: str = "unchanged",
     tune: bool | int = False,
@@ -139,7 +150,7 @@ def edit_files(
     check_free(folder)
     opened = Run.open(Path(run))
     ready = inverter(run, device=device)
-    moves = Moves.of(known(opened.path, directions), by=by, to=to, keep=keep)
+    moves = _mover(opened.path, directions, counterfactual, move, by=by, to=to, keep=keep)
     editor = _editor(ready, moves, residual, tune, seed)
     ready.model.labels_for(1, label)  # or say that there is no such class
     pictures, skipped = _pictures(images, opened, progress)
@@ -149,7 +160,8 @@ def edit_files(
         return _found(ready, x, y, method, search)
 
     settings = {
-        "run": str(run), "source": str(images), "by": moves.by, "to": dict(to or {}),
+        "run": str(run), "source": str(images), "move": move,
+        "by": {name: float(s) for name, s in (by or {}).items()}, "to": dict(to or {}),
         "keep": list(keep), "mask": None if mask is None else str(mask), "residual": residual,
         "tune": editor.tune, "strip": list(strip), "method": method, "label": label, "seed": seed,
     }  # fmt: skip
@@ -161,8 +173,30 @@ def edit_files(
 
 def known(run: Path | None, directions: Directions) -> dict[str, Direction]:
     """The directions there are, by name: those saved with a run, and those given."""
-    saved = [] if run is None else [load_direction(run, name) for name in direction_names(run)]
-    return {direction.name: direction for direction in (*saved, *directions)}
+    saved = {} if run is None else all_directions(run)
+    return saved | {direction.name: direction for direction in directions}
+
+
+def _mover(
+    run: Path | None,
+    directions: Directions,
+    counterfactual: Counterfactual | None,
+    move: str,
+    **asked: Any,
+) -> Mover:
+    """The way to move, of those that are saved with a run and those given."""
+    if move not in MOVES:
+        raise InputError(f"no way to move '{move}'; {nearest_name(move, MOVES)}")
+    if move == "linear":
+        return mover(known(run, directions), None, **asked)
+    there = run is not None and has_counterfactual(run)
+    if counterfactual is None and run is not None and (there or move == "counterfactual"):
+        counterfactual = load_counterfactual(run)
+    if counterfactual is None and move == "counterfactual":
+        raise InputError("a model has no counterfactuals of its own: give counterfactual=")
+    return mover(
+        {} if move == "counterfactual" else known(run, directions), counterfactual, **asked
+    )
 
 
 def read_mask(path: PathLike) -> np.ndarray:
@@ -191,7 +225,7 @@ def _model_mask(mask: Tensor | PathLike, model: LatentModel) -> Tensor:
     return mask
 
 
-def _editor(ready: Inverter, moves: Moves, residual: str, tune: bool | int, seed: int) -> Editor:
+def _editor(ready: Inverter, moves: Mover, residual: str, tune: bool | int, seed: int) -> Editor:
     model = ready.model
     generator = model.generator if isinstance(model, EncodedModel) else model
     return Editor(generator, moves, residual, TUNING if tune is True else int(tune), seed)

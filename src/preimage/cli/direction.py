@@ -12,9 +12,13 @@ from preimage.cli.output import show, table
 from preimage.cli.progress import Bar
 
 if TYPE_CHECKING:
-    from preimage import Direction
+    from preimage import Counterfactual, Direction
 
-WAYS = "--positive and --negative, --attribute, --all, --unlabelled, --list, --remove or --from"
+WAYS = (
+    "--positive and --negative, --attribute, --all, --counterfactual, --unlabelled, --list, "
+    "--remove or --from"
+)
+COUNTERFACTUAL = "counterfactual"  # the name it is listed and removed by
 STARTS = 4  # samples on the sheet of a single direction
 
 
@@ -34,6 +38,15 @@ def direction(
         typer.Option(help="An attribute that is known of the images: smile, hair:red. Repeatable."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All attributes of the images.")] = False,
+    counterfactual: Annotated[
+        bool,
+        typer.Option(
+            "--counterfactual",
+            help="Instead of directions moves that bend with the image and hold all attributes but "
+            "the one: of all of them, or of each --attribute. Takes thousands of images, and "
+            "minutes.",
+        ),
+    ] = False,
     images: Annotated[
         str | None,
         typer.Option(metavar="SOURCE", help="Images with attributes. Unset, the run's own."),
@@ -93,14 +106,19 @@ def direction(
     import preimage as pi
 
     sides = positive is not None or negative is not None
-    asked = (sides, bool(attribute), every, unlabelled, listed, remove, share, source)
+    one = bool(attribute) and not counterfactual
+    asked = (sides, one, every, counterfactual, unlabelled, listed, remove, share, source)
     if sum(map(bool, asked)) != 1:
         raise typer.BadParameter(f"give one of {WAYS}", param_hint="'direction'")
     if listed:
-        show(*_listed(run, list(pi.saved_directions(run).values())), as_json=as_json)
+        saved = list(pi.saved_directions(run).values())
+        show(*_listed(run, saved, pi.saved_counterfactual(run)), as_json=as_json)
         return
     if remove is not None:
-        gone = pi.remove_direction(run, remove)
+        if remove == COUNTERFACTUAL and remove not in pi.saved_directions(run):
+            gone = pi.remove_counterfactual(run)
+        else:
+            gone = pi.remove_direction(run, remove)
         show({"run": str(run), "removed": remove}, f"removed {gone}", as_json=as_json)
         return
     if share is not None:
@@ -116,6 +134,13 @@ def direction(
     fitting = {"method": method, "keep": kept, "calibrate": calibrate}
     with Bar() as bar:
         options["progress"] = bar
+        if counterfactual:
+            wanted = parse_names(attribute) or None
+            learned = pi.counterfactual(run, images, attributes=wanted, labels=labels, **options)
+            written = pi.save_counterfactual(run, learned)
+            result = {"run": str(run), "file": str(written), **learned.report()}
+            show(result, f"{_learned(learned)}\nsaved in {written}", as_json=as_json)
+            return
         if source is not None:
             found = [pi.import_direction(source, run)]
         elif sides:
@@ -160,12 +185,24 @@ def direction(
     show(result, "\n".join(lines), as_json=as_json)
 
 
-def _listed(run: Path, found: list[Direction]) -> tuple[dict[str, Any], str]:
+def _listed(
+    run: Path, found: list[Direction], learned: Counterfactual | None
+) -> tuple[dict[str, Any], str]:
     from preimage.exploration.direction import summary
 
     rows = [summary(direction) for direction in found]
     text = _table(rows) if rows else f"{run} has no directions yet"
-    return {"run": str(run), "directions": rows}, text
+    if learned is not None:
+        text += f"\n{_learned(learned)}"
+    report = None if learned is None else learned.report()
+    return {"run": str(run), "directions": rows, COUNTERFACTUAL: report}, text
+
+
+def _learned(found: Counterfactual) -> str:
+    """Of how many images, and how well each attribute is read, in a line or a few."""
+    rows = zip(found.columns, found.reader.r_squared.tolist(), strict=True)
+    title = f"{COUNTERFACTUAL}: of {found.examples} images"
+    return f"{title}\n" + table(["attribute", "R²"], [[c.name, f"{r:.2f}"] for c, r in rows])
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -32,13 +32,21 @@ def edit(
     to: Annotated[
         list[str] | None,
         typer.Option(
-            help="DIRECTION=VALUE the image is to have: age=0.8, glasses=yes. May be repeated."
+            help="DIRECTION=VALUE the image is to have: age=0.8, glasses=yes, or hair=grey by a "
+            "counterfactual. May be repeated."
         ),
     ] = None,
     keep: Annotated[
         list[str] | None,
         typer.Option(help="Directions whose attributes must stay: hair,skin. May be repeated."),
     ] = None,
+    move: Annotated[
+        str,
+        typer.Option(
+            help="linear: along directions; counterfactual: as the run's say, which "
+            "keep all other attributes they know; auto: these where the run has them."
+        ),
+    ] = "auto",
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -94,6 +102,7 @@ def edit(
             by=_pairs(by or [], "--by"),
             to=_pairs(to or [], "--to"),
             keep=[name for text in keep or [] for name in text.split(",") if name],
+            move=move,
             mask=mask,
             residual=residual,
             tune=tune,

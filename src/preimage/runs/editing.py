@@ -206,7 +206,7 @@ class FiledEdit:
                         ("after", found.after),
                     )
                 },
-                "notes": list(done.notes),
+                "notes": [*done.notes, *found.notes[row]],
             }
         )
         self._latents.append((found.z[row], found.moved[row]))
