@@ -19,7 +19,7 @@ from preimage.evaluation.material import Classifier
 from preimage.evaluation.membership import Candidates, candidates
 from preimage.evaluation.scorecard import scorecard
 from preimage.evaluation.sides import Computed, Generator, Held, Rows, Samples, Side, generated
-from preimage.metrics.extractors import Extractor, Features, extractor
+from preimage.metrics.extractors import Extractor, Features, extractor, stamp
 from preimage.observations import PathLike, Progress
 from preimage.runs.files import check_free, readable_errors, write_bytes, write_json
 from preimage.runs.run import Run
@@ -117,16 +117,20 @@ def _of_features(subject: Any, images: Any, seed: int) -> tuple[Material, tuple[
     if images is None or isinstance(images, str | Path | Dataset) or not _is_features(images):
         raise InputError("features are compared with features; give those of real images too")
     made, real = (
-        x if isinstance(x, Features) else Features(torch.as_tensor(x).float())
-        for x in (subject, images)
+        x if isinstance(x, Features) else _features(torch.as_tensor(x)) for x in (subject, images)
     )
 
     def none(x: Tensor) -> Tensor:
         raise InputError("only features were given, and this takes images")
 
+    stamp(real, made)  # or say at once why they cannot be compared
     extract = Extractor(real.extractor, real.hash, none, real.resize, real.comparable)
     material = Material(Computed(real, name="real"), Computed(made), extract, seed=seed)
     return material, ("the features given", "real ones")
+
+
+def _features(rows: Tensor) -> Features:
+    return Features(rows if rows.is_floating_point() else rows.float())
 
 
 def _of_run(
@@ -154,17 +158,35 @@ def _of_run(
         data, against = own, f"held-out images of {own.name}"
         rows = mixed.permutation(own.heldout)[:n]
     material = _material(data, rows, _extractor(features, model.data.channels, model), seed=seed)
-    material.model, material.likelihood, material.notes = model, _likelihood(run), notes
+    material.model, material.likelihood = model, _likelihood(run)
     if model.space.priors:
         material.made = Samples(model, material.real.n, seed=seed, prior=prior)
     if own is not None:
         trained = mixed.permutation(own.train)[:TRAINED]
         material.train = Rows(own, trained, name="training images")
         material.train_labels = own.batch_labels(trained)
+        if images is not None:
+            notes += _beside(material, own, data, rows, mixed.permutation(own.heldout)[:n])
         material.candidates, material.reference = _attacked(
             own, reference, device=device, seed=seed, progress=progress
         )
+    material.notes = notes
     return material, (path.resolve().name, against)
+
+
+def _beside(
+    material: Material, own: Dataset, data: Dataset | Tensor, rows: np.ndarray, heldout: np.ndarray
+) -> Notes:
+    """What other images mean for a run: copies are still told by its own, and so are classes."""
+    material.heldout = Rows(own, heldout, name="held-out images")
+    if material.classes != tuple(own.classes):
+        material.classes, material.labels = tuple(own.classes), None
+    if not isinstance(data, Dataset):
+        return ()
+    trained = int(np.isin(data.hashes[rows], own.hashes[own.train]).sum())
+    if not trained:
+        return ()
+    return (f"{trained} of the {len(rows)} real images are images that the run was trained on.",)
 
 
 def _own(run: Run, *, needed: bool, progress: Progress | None) -> tuple[Dataset | None, Notes]:
@@ -189,6 +211,8 @@ def _of_images(
     progress: Progress | None,
 ) -> tuple[Material, tuple[str, str]]:
     """A model, a function, or images, against images."""
+    if images is None and isinstance(subject, str | Path):
+        raise InputError(f"{subject} is not the folder of a run; give one, or real images beside")
     if images is None:
         raise InputError("nothing to hold it against; give real images as the second argument")
     if isinstance(subject, str | Path):

@@ -162,10 +162,15 @@ def test_a_function_is_a_generator() -> None:
         pi.evaluate(lambda n, seed: draw(n - 1, seed), model.sample(300), metrics=("kid",))
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return pi.train("digits", recipe="vae-mlp", steps=300, out=out).path
+
+
 @pytest.mark.slow
-def test_a_run_is_judged_by_what_it_held_out(tmp_path: Path) -> None:
-    run = pi.train("digits", recipe="vae-mlp", steps=300, out=tmp_path / "run")
-    report = pi.evaluate(run.path, out=tmp_path / "report")
+def test_a_run_is_judged_by_what_it_held_out(run, tmp_path: Path) -> None:
+    report = pi.evaluate(run, out=tmp_path / "report")
     assert set(report.skipped) == {"disentanglement"}
     assert {MEANINGS[score.name].group for score in report.scores} == {*GROUPS} - {*report.skipped}
     assert set(report.figures) == {"samples", "density", "nearest", "reconstructions", "classes"}
@@ -176,6 +181,45 @@ def test_a_run_is_judged_by_what_it_held_out(tmp_path: Path) -> None:
     text = scorecard(report)
     assert "How good is run?" in text
     assert 'src="http' not in text
+
+
+@pytest.mark.slow
+def test_beside_other_images_copies_are_told_by_what_the_run_held_out(
+    run, digits, tmp_path: Path
+) -> None:
+    names = ("novelty", "copies", "c-t")
+    own = pi.evaluate(run, metrics=names)
+    trained = pi.evaluate(run, "digits", metrics=(*names, "modes"), n=150)
+    assert "trained on" in trained.notes[0]
+    for name in names:  # images that were trained on are no yardstick of copies
+        assert trained[name].measure.value == pytest.approx(own[name].measure.value, rel=0.7)
+    pi.save_images(-digits[0][:100], tmp_path / "other")
+    other = pi.evaluate(run, tmp_path / "other", metrics=("modes", "kid"))
+    assert other["modes"].measure.value > 5  # by the classes of the run: the folder has none
+    assert other["kid"].word == "worse than real data"
+
+
+def test_what_cannot_be_taken_is_said_and_asked_for_is_refused(digits) -> None:
+    images, _ = digits
+    report = pi.evaluate(images[:200], images[200:400], metrics=("quality", "collapse"))
+    assert set(report.skipped) == {"inception-score", "modes"}
+    assert "give a classifier" in report.skipped["modes"]
+    for name in report.skipped:
+        with pytest.raises(InputError, match=f"{name}.*give a classifier"):
+            pi.evaluate(images[:200], images[200:400], metrics=("kid", name))
+
+
+def test_where_nothing_can_be_measured_there_is_no_report(digits) -> None:
+    rows, images = torch.randn(100, 4), digits[0]
+    broken = torch.where(rows > 2, torch.nan, rows)
+    with pytest.raises(InputError, match="NaN"):
+        pi.evaluate(broken, rows)
+    with pytest.raises(InputError, match="compute both with the same"):
+        pi.evaluate(Features(rows, "a"), Features(rows, "b"))
+    with pytest.raises(InputError, match=r"nothing could be measured.*NaN"):
+        pi.evaluate(images[:99], images[99:], features=lambda x: x.flatten(1) * torch.nan)
+    with pytest.raises(InputError, match="not the folder of a run"):
+        pi.evaluate("no/such/run")
 
 
 def test_what_cannot_be_judged_is_refused_in_a_line(tmp_path: Path, digits) -> None:

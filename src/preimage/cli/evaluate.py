@@ -59,6 +59,7 @@ def evaluate(
     the two say together.
     """
     import preimage as pi
+    from preimage.evaluation.scorecard import heading
     from preimage.evaluation.scorecard import table as scores
 
     wanted = None
@@ -81,7 +82,8 @@ def evaluate(
     shown = scores(report)
     rows = [["–" if cell is None else str(cell) for cell in row[:4]] for row in shown.rows]
     lines = [table(shown.header[:4], rows), shown.caption]
-    lines += [f"not measured: {group}: {why}" for group, why in report.skipped.items()]
+    lines += report.notes
+    lines += [f"not measured: {heading(name)}: {why}" for name, why in report.skipped.items()]
     found = report.to_json()
     if out is not None:
         lines.append(f"with pictures: {out / 'report.html'}")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from preimage.evaluation.likelihood import evidence
-from preimage.evaluation.material import Material, Unmeasurable
+from preimage.evaluation.material import Material, Missing, Unmeasurable
 from preimage.metrics.disentanglement import dci, mig, sap
 from preimage.metrics.factors import labelled
 from preimage.metrics.interventions import beta_vae, conditioned, factor_vae
@@ -45,7 +45,7 @@ def reconstruction(material: Material) -> Iterator[Score]:
             )
 
 
-def disentanglement(material: Material) -> Iterator[Score]:
+def disentanglement(material: Material) -> Iterator[Score | Missing]:
     """How the encoded means tell known factors; their nulls are means in another order."""
     if not material.factors:
         raise Unmeasurable("the images come with no known factors (attributes)")
@@ -66,6 +66,9 @@ def disentanglement(material: Material) -> Iterator[Score]:
             against="codes that know nothing",
             note="; ".join(labelled(codes, factors, least=1).notes),
         )
+    for name in ("factor-vae", "beta-vae"):
+        if name not in found:
+            yield Missing(name, "it tells factors apart, and only one varies")
 
 
 def _scores(codes: Tensor, material: Material) -> dict[str, Measure]:

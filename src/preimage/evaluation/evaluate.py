@@ -15,7 +15,7 @@ from preimage.core.errors import nearest_name
 from preimage.evaluation.encoder_scores import disentanglement, likelihood, reconstruction
 from preimage.evaluation.gallery import gallery
 from preimage.evaluation.latent_scores import geometry
-from preimage.evaluation.material import Material, Unmeasurable
+from preimage.evaluation.material import Material, Missing, Unmeasurable
 from preimage.evaluation.meanings import MEANINGS
 from preimage.evaluation.memory_scores import membership, memorisation
 from preimage.evaluation.sample_scores import fidelity, quality
@@ -23,7 +23,7 @@ from preimage.evaluation.variety_scores import collapse
 from preimage.metrics.score import Score
 from preimage.pictures import Figure
 
-SCORES: dict[str, Callable[[Material], Iterator[Score]]] = {
+SCORES: dict[str, Callable[[Material], Iterator[Score | Missing]]] = {
     "quality": quality,
     "fidelity": fidelity,
     "collapse": collapse,
@@ -44,7 +44,7 @@ class Report:
     subject: str  # what was judged
     against: str  # the real images
     scores: tuple[Score, ...]
-    skipped: Mapping[str, str]  # group → why it could not be taken
+    skipped: Mapping[str, str]  # group, or score of a group, → why it could not be taken
     figures: Mapping[str, Figure] = field(default_factory=dict)  # by name, as in the gallery
     notes: tuple[str, ...] = ()
 
@@ -93,8 +93,8 @@ def evaluate(
 ) -> Iterator[Step | Report]:
     """Take the scores, a group at a time; yields a Step before each, and the Report at the end.
 
-    Raises InputError for an unknown name, and where a score that was asked for by name cannot be
-    taken: what nobody asked for is left out with the reason.
+    Raises InputError for an unknown name, where what was asked for by name cannot be taken, and
+    where nothing can: what nobody asked for is left out with the reason.
     """
     wanted = chosen(metrics)
     scores: list[Score] = []
@@ -109,7 +109,15 @@ def evaluate(
                 raise InputError(f"{group} (--metrics) cannot be taken: {reason}") from None
             skipped[group] = str(reason)
             continue
-        scores += found
+        for one in found:
+            if isinstance(one, Score):
+                scores.append(one)
+            elif metrics is not None and one.name in metrics:
+                raise InputError(f"{one.name} (--metrics) cannot be taken: {one.why}")
+            else:
+                skipped[one.name] = one.why
+    if not scores:
+        raise InputError(f"nothing could be measured: {next(iter(skipped.values()))}")
     figures: dict[str, Figure] = {}
     if pictures:
         yield Step(len(wanted), total, stage="pictures")

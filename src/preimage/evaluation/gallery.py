@@ -52,7 +52,7 @@ def reconstructions(material: Material) -> Figure:
         images = material.real.pick(indices)
         rows[name] = images
         rows[f"{name}, reconstructed"] = material.reconstructed(images, material.told(indices))
-    caption = "Held-out images that lose most by encoding and decoding, and those that lose least."
+    caption = "Real images that lose most by encoding and decoding, and those that lose least."
     return Figure(caption, pairs(rows))
 
 

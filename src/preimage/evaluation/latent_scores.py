@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from preimage.evaluation.material import Material
+from preimage.evaluation.material import Material, Missing
 from preimage.exploration.interpolation import slerp
 from preimage.metrics.geometry import path_condition, path_length
 from preimage.metrics.score import Score, judged
@@ -17,7 +17,7 @@ CONDITIONED = 6  # of them, along which the Jacobian is taken
 FRAMES = 3  # of each of those
 
 
-def geometry(material: Material) -> Iterator[Score]:
+def geometry(material: Material) -> Iterator[Score | Missing]:
     """Perceptual path length on the line and on the sphere, and the Jacobian along paths."""
     model = material.generator
     material.samples  # noqa: B018 - there must be a prior to draw ends from
@@ -45,3 +45,5 @@ def geometry(material: Material) -> Iterator[Score]:
             estimand="the median over paths of the median along each",
             ideal=1.0,
         )
+    else:
+        yield Missing("condition-number", "the latent is a single number")

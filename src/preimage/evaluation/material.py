@@ -34,6 +34,14 @@ class Unmeasurable(Exception):
     """Why a group of scores cannot be taken here, in half a sentence."""
 
 
+@dataclass(frozen=True)
+class Missing:
+    """A score that cannot be taken here, though others of its group can."""
+
+    name: str
+    why: str
+
+
 @dataclass
 class Material:
     """Two sides, perhaps the model behind one of them, and what it was trained on."""
@@ -43,6 +51,7 @@ class Material:
     extractor: Extractor
     model: LatentModel | None = None
     train: Side | None = None  # what the model was trained on
+    heldout: Side | None = None  # what was held out of that, where `real` is something else
     labels: Tensor | None = None  # (N,) classes of the real images
     train_labels: Tensor | None = None
     classes: tuple[str, ...] = ()
@@ -113,6 +122,11 @@ class Material:
         return self.features_of(self.seen)
 
     @cached_property
+    def fresh_features(self) -> Features:
+        """Of images such as the training images that were not trained on."""
+        return self.real_features if self.heldout is None else self.features_of(self.heldout)
+
+    @cached_property
     def stamp(self) -> Stamp:
         """What scores of samples against real images are computed with."""
         return stamp(self.real_features, self.made_features)
@@ -121,9 +135,9 @@ class Material:
     def compared(self) -> tuple[Features, Features, Features]:
         """Features of real images, of samples, and of other real images in the samples' place.
 
-        Those are training images, where they are known; else the real images are halved.
+        Those are training images, where real ones were held out of them; else real ones are halved.
         """
-        if self.train is not None:
+        if self.train is not None and self.heldout is None:
             return self.real_features, self.made_features, self.train_features
         first, second = halves(self.real_features, seed=self.seed)
         return first, self.made_features, second

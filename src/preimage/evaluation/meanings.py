@@ -29,12 +29,14 @@ MEANINGS: dict[str, Meaning] = {
     **{n: Meaning(METRICS[m].title, "quality", METRICS[m].says) for n, m in QUALITY.items()},
     **{n: Meaning(METRICS[m].title, "fidelity", METRICS[m].says) for n, m in FIDELITY.items()},
     "mse": Meaning(
-        "Squared error", "reconstruction", "mean over pixels, of held-out images in [−1, 1]"
+        "Squared error", "reconstruction", "mean over pixels, of images in [−1, 1]; 0 is no loss"
     ),
     "psnr": Meaning("PSNR", "reconstruction", "the same in decibels; above 30 is hard to see"),
     "ssim": Meaning("SSIM", "reconstruction", "likeness of structure; 1 is the same image"),
     "feature-distance": Meaning(
-        "Feature distance", "reconstruction", "squared error of features, not of pixels"
+        "Feature distance",
+        "reconstruction",
+        "how far the features move, not the pixels; 0 is no loss",
     ),
     "path-length": Meaning(
         "Path length",

@@ -24,7 +24,7 @@ def memorisation(material: Material) -> Iterator[Score]:
     """Novelty, C_T, authenticity and near-copies, each beside what held-out images score."""
     made, train, heldout = (
         features.rows
-        for features in (material.made_features, material.train_features, material.real_features)
+        for features in (material.made_features, material.train_features, material.fresh_features)
     )
     stamp = material.stamp
     fixed = ", the training images being fixed"

@@ -7,25 +7,28 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from preimage.evaluation.material import Material, Unmeasurable
+from preimage.evaluation.material import Material, Missing, Unmeasurable
 from preimage.evaluation.meanings import FIDELITY, QUALITY
 from preimage.metrics.quality import quality as scores_of
 from preimage.metrics.score import Score
 
 
-def quality(material: Material) -> Iterator[Score]:
+def quality(material: Material) -> Iterator[Score | Missing]:
     """FID, FID∞, KID, and the Inception score where there is a classifier."""
     logits: tuple[Tensor | None, Tensor | None] = (None, None)
-    note = ""
+    missing = None
     try:
         of_samples, of_images = material.probabilities
-        logits, note = (_log(of_samples), _log(of_images)), material.classifier_note
-    except Unmeasurable:
-        pass
+        logits = _log(of_samples), _log(of_images)
+    except Unmeasurable as reason:
+        missing = Missing("inception-score", str(reason))
     for score in _scores(material, QUALITY, logits):
-        if score.name == "inception-score" and note:
-            score = replace(score, note=f"{score.note}; {note}", stamp=None)
+        if score.name == "inception-score":  # of a classifier, not of the features
+            notes = filter(None, (score.note, material.classifier_note))
+            score = replace(score, note="; ".join(notes), stamp=None)
         yield score
+    if missing is not None:
+        yield missing
 
 
 def fidelity(material: Material) -> Iterator[Score]:

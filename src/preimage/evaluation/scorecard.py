@@ -84,6 +84,11 @@ def _caption(report: Report, group: str | None) -> str:
     return " ".join(dict.fromkeys([*parts, *notes]))
 
 
+def heading(name: str) -> str:
+    """What a group or a score is called."""
+    return HEADINGS[name][0] if name in HEADINGS else MEANINGS[name].title
+
+
 def sections(report: Report) -> list[Section]:
     """A section a group of scores, the pictures, and what could not be measured."""
     found = [
@@ -99,7 +104,7 @@ def sections(report: Report) -> list[Section]:
         )
         found.insert(1, pictures)
     if report.skipped:
-        rows = [(HEADINGS[group][0], why) for group, why in report.skipped.items()]
+        rows = [(heading(name), why) for name, why in report.skipped.items()]
         found.append(
             Section("Not measured", "And why.", table=Table(("", "what is missing"), rows))
         )

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preimage.core.words import counted
-from preimage.evaluation.material import Material, Unmeasurable
+from preimage.evaluation.material import Material, Missing, Unmeasurable
 from preimage.metrics.collapse import birthday, mode_count
 from preimage.metrics.score import Score, judged
 
 
-def collapse(material: Material) -> Iterator[Score]:
+def collapse(material: Material) -> Iterator[Score | Missing]:
     """Modes by a classifier's word, where there are classes, and the birthday test."""
     try:
         of_samples, of_images = material.probabilities
-    except Unmeasurable:
-        pass
+    except Unmeasurable as reason:
+        yield Missing("modes", str(reason))
     else:
         real = of_images.argmax(1)
         classes = of_images.shape[1]
