@@ -207,3 +207,56 @@ def test_bad_input_is_one_line_and_nothing_is_written(preimage, run: Path, sides
     assert not (run / "directions").exists()
     assert preimage("direction", "nowhere", "--list").status == 2
     assert preimage("traverse", run, "--reach", "nan").status == 2
+
+
+def test_counterfactuals_are_fitted_listed_used_and_removed(preimage, run, sides, here) -> None:
+    source = ("--images", "both", "--labels", "known.csv")
+    fitted = preimage("direction", run, "--counterfactual", *source, "--json")
+    assert fitted.status == 0, fitted.err
+    assert Path(fitted.json["file"]) == run / "counterfactual.safetensors"
+    assert fitted.json["examples"] == 60
+    assert [row["name"] for row in fitted.json["attributes"]] == ["round", "ink", "mark"]
+    listed = preimage("direction", run, "--list", "--json").json
+    assert listed["directions"] == []
+    assert listed["counterfactual"]["attributes"] == fitted.json["attributes"]
+    assert "counterfactual: of 60 images" in preimage("direction", run, "--list").out
+    image = min((here / "zeros").iterdir())
+    asked = ("--to", "round=no", "--by", "ink=90", "--strip", "-1,1")
+    edited = preimage("edit", run, image, *asked, "--out", "edited", "--json")
+    assert edited.status == 0, edited.err
+    (row,) = edited.json["images"]
+    assert set(row["strengths"]) == {"round", "ink"}
+    assert "'ink' went" in row["notes"][0]
+    assert (edited.json["move"], edited.json["by"]) == ("auto", {"ink": 90})
+    linear = preimage("edit", run, image, "--by", "ink=1", "--move", "linear", "--out", "no")
+    assert (linear.status, "no direction 'ink'" in linear.err) == (2, True)
+    gone = preimage("direction", run, "--remove", "counterfactual")
+    assert gone.status == 0, gone.err
+    for refused in (
+        ("direction", run, "--remove", "counterfactual"),
+        ("edit", run, image, "--by", "ink=1", "--move", "counterfactual", "--out", "no"),
+    ):
+        outcome = preimage(*refused)
+        assert outcome.status == 2
+        assert len(outcome.err.strip().splitlines()) == 1
+        assert "counterfactual" in outcome.err
+    some = ("--attribute", "ink,round")
+    fitted = preimage("direction", run, "--counterfactual", *some, *source, "--json")
+    assert [row["name"] for row in fitted.json["attributes"]] == ["round", "ink"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--attribute", "inc"), "no attribute 'inc'"),
+        (("--all",), "give one of"),
+        (("--attribute", "ink", "-n", "8"), "at least 10 are needed"),
+    ],
+)
+def test_counterfactuals_that_cannot_be_are_refused(preimage, run, sides, options, message) -> None:
+    source = ("--images", "both", "--labels", "known.csv")
+    outcome = preimage("direction", run, "--counterfactual", *source, *options)
+    assert outcome.status == 2
+    assert message in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+    assert not (run / "counterfactual.safetensors").exists()
