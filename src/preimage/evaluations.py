@@ -158,7 +158,7 @@ def _of_run(
         data, against = own, f"held-out images of {own.name}"
         rows = mixed.permutation(own.heldout)[:n]
     material = _material(data, rows, _extractor(features, model.data.channels, model), seed=seed)
-    material.model, material.likelihood = model, _likelihood(run)
+    material.model, material.prior, material.likelihood = model, prior, _likelihood(run)
     if model.space.priors:
         material.made = Samples(model, material.real.n, seed=seed, prior=prior)
     if own is not None:
@@ -227,7 +227,7 @@ def _of_images(
     extract = _extractor(features, shape[0], model)
     material = _material(data, mixed.permutation(len(data))[:n], extract, seed=seed)
     if isinstance(subject, LatentModel):
-        material.model = subject
+        material.model, material.prior = subject, prior
         if subject.space.priors:
             material.made = Samples(subject, material.real.n, seed=seed, prior=prior)
     elif isinstance(subject, Dataset | Tensor):

@@ -57,7 +57,8 @@ def test_real_images_in_the_place_of_samples_cannot_be_told_from_real_ones(digit
     images, _ = digits
     made = images[600:1200]  # that were trained on, but not copied one by one to all
     report = judged(made, digits, "quality", "fidelity", "collapse")
-    for name in ("fid", "fid-infinity", "kid", "precision", "recall", "density", "coverage"):
+    names = ("fid", "fid-infinity", "kid", "precision", "recall", "density", "coverage", "support")
+    for name in names:
         assert "indistinguishable" in report[name].word, name
     assert report["modes"].measure.value == 10
 
@@ -86,6 +87,7 @@ def test_planted_collapse_is_found(digits) -> None:
     assert "missing" in report["modes"].note
     assert report["coverage"].word == "worse than real data"
     assert report["support"].measure.high < 600
+    assert report["support"].word == "worse than real data"
 
 
 def test_features_are_compared_with_features() -> None:
@@ -143,6 +145,17 @@ def test_the_very_generator_of_the_real_images_is_as_good_as_they(tmp_path: Path
     assert "KID" in (tmp_path / "report" / "report.html").read_text()
 
 
+def test_paths_are_measured_by_the_network_as_it_judges() -> None:
+    model = pi.wrap(Blobs(), data=SPEC, space=LatentSpace((2,)))
+    real = model.sample(100, seed=1)
+    nets = [nn.Flatten(), nn.Sequential(nn.Flatten(), nn.Dropout(0.9))]
+    one, other = (
+        pi.evaluate(model, real, features=net.train(), metrics=("path-length",))["path-length"]
+        for net in nets
+    )
+    assert one.measure == other.measure
+
+
 def test_samples_are_the_same_in_batches_and_one_by_one() -> None:
     model = pi.wrap(Blobs(), data=SPEC, space=LatentSpace((2,)))
     side = Samples(model, 300, seed=3)
@@ -175,6 +188,7 @@ def test_a_run_is_judged_by_what_it_held_out(run, tmp_path: Path) -> None:
     assert {MEANINGS[score.name].group for score in report.scores} == {*GROUPS} - {*report.skipped}
     assert set(report.figures) == {"samples", "density", "nearest", "reconstructions", "classes"}
     assert report["elbo"].measure.value <= report["importance-bound"].measure.value
+    assert report["elbo"].word == "indistinguishable from training images at this sample size"
     assert all(
         score.measure.low <= score.measure.value <= score.measure.high for score in report.scores
     )

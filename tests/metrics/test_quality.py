@@ -7,7 +7,7 @@ from preimage.core import InputError
 from preimage.metrics.extractors import Features
 from preimage.metrics.fidelity import expected_coverage
 from preimage.metrics.quality import METRICS, halves, quality
-from preimage.metrics.score import ABOVE, BETTER, INDISTINGUISHABLE, WORSE
+from preimage.metrics.score import ABOVE, INDISTINGUISHABLE, WORSE
 
 
 def made(n, d=6, *, seed, scale=1.0, shift=0.0):
@@ -50,7 +50,7 @@ def test_words_tell_what_is_wrong(real):
         "frechet": WORSE,
         "frechet_infinity": WORSE,
         "kernel": WORSE,
-        "precision": BETTER,
+        "precision": ABOVE,
         "recall": WORSE,
         "density": ABOVE,
         "coverage": WORSE,

@@ -28,9 +28,9 @@ def around(value, half, n=100):
     ("value", "better", "word"),
     [
         (3.0, "lower", WORSE),
-        (3.0, "higher", BETTER),
+        (3.0, "higher", ABOVE),
         (3.0, "near", ABOVE),
-        (-3.0, "lower", BETTER),
+        (-3.0, "lower", BELOW),
         (-3.0, "higher", WORSE),
         (-3.0, "near", BELOW),
         (1.0, "lower", INDISTINGUISHABLE),
@@ -41,6 +41,11 @@ def test_the_word_follows_from_both_intervals(value, better, word):
     """Halves of 1 and 1 make a difference uncertain by √2."""
     score = judged("x", around(value, 1.0), estimand="a mean", null=around(0, 1.0), better=better)
     assert score.word == word
+
+
+def test_only_what_is_not_real_data_can_be_bettered():
+    score = judged("x", around(3, 1), estimand="", null=around(0, 1), better="higher", against="me")
+    assert score.word == BETTER.replace("real data", "me")
 
 
 def test_without_a_null_nothing_is_said():

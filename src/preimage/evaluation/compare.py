@@ -7,9 +7,8 @@ same held-out images, which no model has seen, with equally many samples of each
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -99,17 +98,12 @@ class Comparison:
             "n": self.n,
             "scores": {
                 name: {
-                    field: None if measure is None else _plain(measure)
+                    field: None if measure is None else measure.to_json()
                     for field, measure in measured(scores)
                 }
                 for name, scores in rows.items()
             },
         }
-
-
-def _plain(measure: Measure) -> dict[str, float | None]:
-    """A measure as JSON can hold it: what is not finite (nothing to divide by) is null."""
-    return {k: v if math.isfinite(v) else None for k, v in asdict(measure).items()}
 
 
 def measured(scores: Scores) -> Iterator[tuple[str, Measure | None]]:

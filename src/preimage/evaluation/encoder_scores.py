@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from preimage.evaluation.likelihood import evidence
-from preimage.evaluation.material import Material, Missing, Unmeasurable
+from preimage.evaluation.likelihood import Evidence, evidence
+from preimage.evaluation.material import Material, Unmeasurable
+from preimage.evaluation.sides import Side
 from preimage.metrics.disentanglement import dci, mig, sap
 from preimage.metrics.factors import labelled
 from preimage.metrics.interventions import beta_vae, conditioned, factor_vae
@@ -22,7 +23,14 @@ ERRORS: tuple[tuple[str, str, Better, float | None], ...] = (
     ("feature-distance", "features", "lower", 0.0),
 )
 """Name of a score, the field of `Errors`, which way is better, and the best there is."""
+BOUNDS: tuple[tuple[str, str, Better], ...] = (
+    ("elbo", "elbo", "higher"),
+    ("importance-bound", "importance", "higher"),
+    ("bits-per-dimension", "elbo_bits", "lower"),
+)
+"""Name of a score, the field of `Evidence`, and which way is better."""
 SAMPLES = 32  # importance weights an image
+WEIGHED = 2000  # training images beside them, at most
 MOST_CODES = 512  # dimensions above which a latent is not looked at one by one
 
 
@@ -45,7 +53,7 @@ def reconstruction(material: Material) -> Iterator[Score]:
             )
 
 
-def disentanglement(material: Material) -> Iterator[Score | Missing]:
+def disentanglement(material: Material) -> Iterator[Score]:
     """How the encoded means tell known factors; their nulls are means in another order."""
     if not material.factors:
         raise Unmeasurable("the images come with no known factors (attributes)")
@@ -66,42 +74,49 @@ def disentanglement(material: Material) -> Iterator[Score | Missing]:
             against="codes that know nothing",
             note="; ".join(labelled(codes, factors, least=1).notes),
         )
-    for name in ("factor-vae", "beta-vae"):
-        if name not in found:
-            yield Missing(name, "it tells factors apart, and only one varies")
 
 
 def _scores(codes: Tensor, material: Material) -> dict[str, Measure]:
     factors, seed = material.factors, material.seed
     parts = dci(codes, factors, seed=seed)
-    scores = {
+    draw, names = conditioned(codes, factors)
+    return {
         "mig": mig(codes, factors).score,
         "dci-disentanglement": parts.disentanglement,
         "dci-completeness": parts.completeness,
         "dci-informativeness": parts.informativeness,
         "sap": sap(codes, factors).score,
+        "factor-vae": factor_vae(draw, names, codes, seed=seed).accuracy,
+        "beta-vae": beta_vae(draw, names, codes, seed=seed).accuracy,
     }
-    if len(labelled(codes, factors, least=1).factors) > 1:
-        draw, names = conditioned(codes, factors)
-        scores["factor-vae"] = factor_vae(draw, names, codes, seed=seed).accuracy
-        scores["beta-vae"] = beta_vae(draw, names, codes, seed=seed).accuracy
-    return scores
 
 
 def likelihood(material: Material) -> Iterator[Score]:
-    """Both bounds of log p(x) of held-out images, under the likelihood that is stated."""
-    model = material.autoencoder
-    observed = material.observed
-    found = evidence(
-        model,
-        material.labelled_batches(material.real),
-        observed,
+    """Both bounds of log p(x), under the likelihood that is stated, beside training images."""
+    found = _evidence(material, material.real, material.real.n)
+    seen = None
+    if material.train is not None:
+        seen = _evidence(material, material.train, min(material.real.n, WEIGHED))
+    for name, field, better in BOUNDS:
+        measure = getattr(found, field)
+        if measure is not None:
+            yield judged(
+                name,
+                measure,
+                estimand=f"the mean over all such images; {found.observed}",
+                null=None if seen is None else getattr(seen, field),
+                better=better,
+                against="training images",
+                note=f"{SAMPLES} weights an image" if field == "importance" else "",
+            )
+
+
+def _evidence(material: Material, side: Side, n: int) -> Evidence:
+    return evidence(
+        material.autoencoder,
+        material.labelled_batches(side, n),
+        material.observed,
         samples=SAMPLES,
+        prior=material.prior,
         seed=material.seed,
     )
-    of = f"the mean over all such images; {found.observed}"
-    bound = f"{SAMPLES} weights an image"
-    yield judged("elbo", found.elbo, estimand=of, better="higher")
-    yield judged("importance-bound", found.importance, estimand=of, better="higher", note=bound)
-    if found.elbo_bits is not None:
-        yield judged("bits-per-dimension", found.elbo_bits, estimand=of)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from preimage.evaluation.material import Material, Missing
 from preimage.exploration.interpolation import slerp
+from preimage.metrics.features import extract
 from preimage.metrics.geometry import path_condition, path_length
 from preimage.metrics.score import Score, judged
 
@@ -21,7 +22,7 @@ def geometry(material: Material) -> Iterator[Score | Missing]:
     """Perceptual path length on the line and on the sphere, and the Jacobian along paths."""
     model = material.generator
     material.samples  # noqa: B018 - there must be a prior to draw ends from
-    z = model.space.sample(2 * PATHS, seed=material.seed).to(model.device)
+    z = model.space.sample(2 * PATHS, seed=material.seed, prior=material.prior).to(model.device)
     starts, ends = z[:PATHS], z[PATHS:]
     label = 0 if model.conditional else None  # a path stays within one class
 
@@ -29,7 +30,7 @@ def geometry(material: Material) -> Iterator[Score | Missing]:
         return model.decode(z, model.labels_for(len(z), label))
 
     def features(z: Tensor) -> Tensor:
-        return material.extractor.net(pixels(z)).flatten(1)
+        return extract(material.extractor.net, [pixels(z)])
 
     for name, path in (("path-length", torch.lerp), ("path-length-slerp", slerp)):
         yield judged(

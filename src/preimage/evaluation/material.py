@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from preimage.metrics.score import Stamp
 Classifier = Callable[[Tensor], Tensor]  # images (B, C, H, W) → probabilities or logits (B, K)
 
 FITTED = 10_000  # training images a classifier is fitted to, at most
-NOISED = 8  # batches of training images that the noise of a likelihood is fitted to
+NOISED = 2000  # training images that the noise of a likelihood is fitted to, at most
 
 
 class Unmeasurable(Exception):
@@ -60,6 +59,7 @@ class Material:
     candidates: Candidates | None = None  # for membership, with or without a reference
     reference: LatentModel | None = None  # trained alike on other images
     likelihood: str = "gaussian"  # p(x|z) that the model was trained with, or "bernoulli"
+    prior: str | None = None  # that is sampled from; unset, the model's own choice
     seed: int = 0
     notes: tuple[str, ...] = ()  # sentences a reader should know
 
@@ -181,13 +181,19 @@ class Material:
 
     # --- codes and reconstructions ---
 
-    def labelled_batches(self, side: Side) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """The images of the real or the training side, with the classes a model is told."""
+    def labelled_batches(
+        self, side: Side, n: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The first n images of the real or the training side, with the classes a model is told."""
         labels = self.labels if side is self.real else self.train_labels
+        left = side.n if n is None else min(n, side.n)
         first = 0
-        for x in side.batches():
+        for batch in side.batches():
+            x = batch[:left]
             yield x, self._told(None if labels is None else labels[first : first + len(x)])
-            first += len(x)
+            first, left = first + len(x), left - len(x)
+            if not left:
+                return
 
     def told(self, indices: Tensor) -> Tensor | None:
         """The classes that a conditional model is told of these real images."""
@@ -226,24 +232,17 @@ class Material:
         return None if self.train is None else self._errors(self.train)
 
     def _errors(self, side: Side) -> Errors:
-        batches = takewhile(lambda one: one[0] < self.real.n, self._numbered(side))
-        pairs = ((x, self.reconstructed(x, y)) for _, x, y in batches)
+        batches = self.labelled_batches(side, self.real.n)
+        pairs = ((x, self.reconstructed(x, y)) for x, y in batches)
         return reconstruction_errors(pairs, features=self.extractor.net)
-
-    def _numbered(self, side: Side) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-        """Batches with the number of their first image."""
-        first = 0
-        for x, y in self.labelled_batches(side):
-            yield first, x, y
-            first += len(x)
 
     @cached_property
     def observed(self) -> Observed:
         """The likelihood of images given a latent; a Gaussian's σ is that of training images."""
         if self.likelihood == "bernoulli":
             return Observed("bernoulli")
-        few = zip(self.labelled_batches(self.seen), range(NOISED), strict=False)
-        sigma = fitted_sigma(self.autoencoder, (pair for pair, _ in few), seed=self.seed)
+        few = self.labelled_batches(self.seen, NOISED)
+        sigma = fitted_sigma(self.autoencoder, few, seed=self.seed)
         return Observed("gaussian", sigma)
 
 

@@ -90,7 +90,9 @@ MEANINGS: dict[str, Meaning] = {
         "1 is as new, near 0 copied",
     ),
     "c-t": Meaning(
-        "C_T", "memorisation", "below −2 samples lie nearer to training images than real ones do"
+        "C_T",
+        "memorisation",
+        "below 0 samples lie nearer to training images than new real images do, above 0 farther",
     ),
     "authenticity": Meaning(
         "Authenticity",
@@ -114,7 +116,7 @@ MEANINGS: dict[str, Meaning] = {
     "support": Meaning(
         "Support",
         "collapse",
-        "how many different images the model can draw at least, by the birthday test",
+        "how many different images the samples seem drawn from, by how often two are alike",
     ),
 }
 """Name of a score → what it is."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from preimage.evaluation.compare import MEASURES, Comparison, Scores, measured
-from preimage.metrics import Measure
+from preimage.evaluation.scorecard import shown
 from preimage.pictures import Figure, Section, Table, page, pairs, sheet
-
-NO_BREAK = "\u00a0"  # a space that stays within its line
 
 
 def table(comparison: Comparison) -> Table:
@@ -27,14 +25,6 @@ def table(comparison: Comparison) -> Table:
             "of samples, and two of them cross-faded for the midpoints."
         ),
     )
-
-
-def shown(measure: Measure | None) -> str | None:
-    """`0.93 (0.91 to 0.95)`, to three significant figures, on one line."""
-    if measure is None:
-        return None
-    text = f"{measure.value:.3g} ({measure.low:.3g} to {measure.high:.3g})"
-    return text.replace(" ", NO_BREAK)
 
 
 def sections(comparison: Comparison) -> list[Section]:

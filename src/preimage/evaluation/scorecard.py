@@ -30,7 +30,8 @@ def shown(measure: Measure | None) -> str | None:
     """A value with its interval, short enough for a cell; None where there is none."""
     if measure is None:
         return None
-    if not (math.isfinite(measure.low) or math.isfinite(measure.high)):
+    known = measure.low == measure.high  # and not measured
+    if known or not (math.isfinite(measure.low) or math.isfinite(measure.high)):
         return _figure(measure.value)
     span = f"{_figure(measure.low)}{NO_BREAK}to{NO_BREAK}{_figure(measure.high)}"
     return f"{_figure(measure.value)} ({span})"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from preimage.core.words import counted
 from preimage.evaluation.material import Material, Missing, Unmeasurable
-from preimage.metrics.collapse import birthday, mode_count
+from preimage.metrics.collapse import birthday, collision_radius, mode_count
+from preimage.metrics.measure import drawn
 from preimage.metrics.score import Score, judged
 
 
@@ -32,13 +33,15 @@ def collapse(material: Material) -> Iterator[Score | Missing]:
             if missing
             else material.classifier_note,
         )
-    made, real = material.made_features.rows, material.real_features.rows
-    n = min(len(made), len(real))
-    found = birthday(made[:n], real[:n])
+    n = min(map(len, material.compared))
+    real, made, other = (f.rows[drawn(len(f), n, seed=material.seed)] for f in material.compared)
+    radius = collision_radius(real)
+    found = birthday(made, radius=radius)
     yield judged(
         "support",
         found.support,
         estimand="the number of pictures, were all equally likely",
+        null=birthday(other, radius=radius).support,
         better="higher",
         stamp=material.stamp,
         note=f"{counted(found.pairs, 'pair')} of samples nearer than 99 % of real images are",

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from preimage.core import InputError
 from preimage.core.neighbours import nearest, squared_distances
-from preimage.metrics.measure import LEVEL, Measure, from_left_out, group_of
-from preimage.metrics.ranks import Z
+from preimage.metrics.measure import LEVEL, Measure, Z, from_left_out, group_of
 
 BLOCK = 1024  # rows at a time
 GROUPS = 20  # of the jackknife

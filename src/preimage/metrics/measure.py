@@ -7,8 +7,9 @@ it is seen by measuring two halves of the real data against each other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from preimage.core.seeds import scramble
 
 LEVEL = 0.95
+Z = float(ndtri((1 + LEVEL) / 2))  # standard errors to each side of a normal interval
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Measure:
     def around(self, other: Measure) -> Measure:
         """The same value, with an interval that holds the other's too."""
         return Measure(self.value, min(self.low, other.low), max(self.high, other.high), other.n)
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """Plain JSON values; what is not finite is None."""
+        return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}
 
     def __str__(self) -> str:
         return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
@@ -120,8 +126,7 @@ def unbiased(value: float, left_out: np.ndarray, n: int) -> Measure:
 
 def of_estimate(value: float, error: float, n: int) -> Measure:
     """A number whose standard error is known: normal, where many samples make it."""
-    half = float(ndtri((1 + LEVEL) / 2)) * error
-    return Measure(value, value - half, value + half, n)
+    return Measure(value, value - Z * error, value + Z * error, n)
 
 
 def of_halves(value: float, differences: np.ndarray, n: int, *, half: int) -> Measure:
@@ -139,9 +144,8 @@ def of_halves(value: float, differences: np.ndarray, n: int, *, half: int) -> Me
 
 def of_share(share: float, n: int) -> Measure:
     """A share of n, with Wilson's interval, which has a width at 0 and 1 too."""
-    z = float(ndtri((1 + LEVEL) / 2))
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * (share * (1 - share) / n + Z**2 / (4 * n**2)) ** 0.5
     return Measure(share, min(share, centre - half), max(share, centre + half), n)
 
 

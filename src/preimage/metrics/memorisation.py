@@ -23,8 +23,8 @@ from torch import Tensor
 
 from preimage.core import InputError
 from preimage.core.neighbours import nearest, nearest_of_batches
-from preimage.metrics.measure import LEVEL, Measure, of_median
-from preimage.metrics.ranks import Ranks, Z, ranks, share
+from preimage.metrics.measure import LEVEL, Measure, Z, of_median
+from preimage.metrics.ranks import Ranks, ranks, share
 from preimage.metrics.score import difference_interval
 
 LEAST = 20  # samples and held-out images that a cell needs

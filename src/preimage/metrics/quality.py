@@ -65,7 +65,8 @@ METRICS = {
     ),
     "precision": Metric(
         "Precision",
-        "the share of samples that could be real images: low means odd pictures",
+        "the share of samples that could be real images: low means odd pictures, above real data "
+        "too many usual ones",
         "higher",
         AT_N,
     ),

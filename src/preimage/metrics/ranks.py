@@ -12,13 +12,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr, betaincinv, ndtri
+from scipy.special import bdtr, betaincinv
 from torch import Tensor
 
 from preimage.core import InputError
-from preimage.metrics.measure import LEVEL, Measure
-
-Z = float(ndtri((1 + LEVEL) / 2))
+from preimage.metrics.measure import LEVEL, Measure, Z
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,19 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from preimage.metrics.measure import Measure
+from preimage.metrics.measure import Measure, Z
 
 Better = Literal["lower", "higher", "near"]
 
+REAL = "real data"
 INDISTINGUISHABLE = "indistinguishable from real data at this sample size"
 WORSE = "worse than real data"
-BETTER = "better than real data"
-ABOVE = "above real data"  # of metrics that should be near their null, not beyond it
+BETTER = "better than real data"  # said of other nulls, in their name
+ABOVE = "above real data"  # where a metric should be near its null, and is beyond it
 BELOW = "below real data"
 UNJUDGED = "no real data to hold it against"
 
-LEVEL = 1.959964  # standard errors to each side of a 95 % interval
-POWER = 0.841621  # and those added for finding a difference four times out of five
+POWER = 0.841621  # standard errors beyond Z for finding a difference four times out of five
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,18 @@ class Score:
     needed: int | None = None  # samples that show a difference as large as this one, 4 times of 5
     detectable: float | None = None  # the least difference that these samples show, 4 times of 5
     stamp: Stamp | None = None
-    against: str = "real data"  # what the null is of
+    against: str = REAL  # what the null is of
     note: str = ""  # what a reader should know before trusting it
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; what is not finite is None."""
         return {
             "name": self.name,
-            **_plain(self.measure),
+            **self.measure.to_json(),
             "estimand": self.estimand,
             "better": self.better,
             "word": self.word,
-            "null": None if self.null is None else _plain(self.null),
+            "null": None if self.null is None else self.null.to_json(),
             "ideal": self.ideal,
             "needed": self.needed,
             "detectable": self.detectable,
@@ -87,7 +87,7 @@ def judged(
     better: Better = "lower",
     ideal: float | None = None,
     stamp: Stamp | None = None,
-    against: str = "real data",
+    against: str = REAL,
     note: str = "",
 ) -> Score:
     """The score with its word, and the sample size that a difference of its order needs.
@@ -98,22 +98,25 @@ def judged(
     if null is not None:
         difference = measure.value - null.value
         low, high = difference_interval(measure, null)
+        worse = better != "near" and (low > 0) == (better == "lower")
         if not (math.isfinite(difference) and (low > 0 or high < 0)):
             word = INDISTINGUISHABLE
-        elif better == "near":
+        elif worse:
+            word = WORSE
+        elif better != "near" and against != REAL:
+            word = BETTER
+        else:  # no generator can be asked for more than real data: what is beyond it is unlike it
             word = ABOVE if low > 0 else BELOW
-        else:
-            word = WORSE if (low > 0) == (better == "lower") else BETTER
         facing = difference - low if difference > 0 else high - difference
-        if math.isfinite(facing):
-            detectable = (LEVEL + POWER) / LEVEL * facing
+        if math.isfinite(facing) and facing > 0:
+            detectable = (Z + POWER) / Z * facing
             needed = _needed(measure.n, detectable, difference)
     return Score(
         name=name,
         measure=measure,
         estimand=estimand,
         better=better,
-        word=word.replace("real data", against),
+        word=word.replace(REAL, against),
         null=null,
         ideal=ideal,
         needed=needed,
@@ -138,8 +141,3 @@ def _needed(n: int, detectable: float, difference: float) -> int | None:
         return None
     needed = n * (detectable / difference) ** 2
     return math.ceil(needed) if needed < 1e9 else None
-
-
-def _plain(measure: Measure) -> dict[str, float | int | None]:
-    values = asdict(measure)
-    return {k: v if math.isfinite(v) else None for k, v in values.items()}
