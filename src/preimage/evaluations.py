@@ -19,7 +19,9 @@ from preimage.evaluation.material import Classifier
 from preimage.evaluation.membership import Candidates, candidates
 from preimage.evaluation.scorecard import scorecard
 from preimage.evaluation.sides import Computed, Generator, Held, Rows, Samples, Side, generated
+from preimage.inversion.terms import LPIPS
 from preimage.metrics.extractors import Extractor, Features, extractor, stamp
+from preimage.metrics.reconstruction import Distance
 from preimage.observations import PathLike, Progress
 from preimage.runs.files import check_free, readable_errors, write_bytes, write_json
 from preimage.runs.run import Run
@@ -31,7 +33,8 @@ Images = PathLike | Dataset | Tensor | np.ndarray | Features
 Notes = tuple[str, ...]
 
 LEAST = 20  # images on each side, without which nothing can be said
-TRAINED = 20_000  # training images that are looked at, at most
+SMALLEST = 32  # pixels, which LPIPS's network needs
+TRAINED = 10_000  # training images that are looked at, at most
 
 
 def evaluate(
@@ -81,6 +84,8 @@ def evaluate(
     else:
         material, names = _of_images(subject, images, features, **options)
     material.classifier = classifier
+    if metrics is not None and "lpips" in metrics:
+        material.perceptual = _lpips(material)
     _check_enough(material)
     pictures = out is not None if pictures is None else pictures
     for step in _evaluate(
@@ -332,6 +337,20 @@ def _likelihood(run: Run) -> str:
     stages = (stage for stage in run.plan.stages if isinstance(stage, Likelihood))
     stage = next(stages, None)
     return "bernoulli" if stage is not None and stage.likelihood == "bernoulli" else "gaussian"
+
+
+def _lpips(material: Material) -> Distance:
+    """Zhang et al.'s distance. Raises InputError where the extra is missing or images are small."""
+    side = min(material.real.pick([0]).shape[-2:])
+    if side < SMALLEST:
+        raise InputError(f"lpips (--metrics) takes images of {SMALLEST} pixels or more, not {side}")
+    term = LPIPS()
+
+    @torch.no_grad()
+    def distance(x: Tensor, x̂: Tensor) -> Tensor:
+        return term.loss(x̂, term.prepare(x))
+
+    return distance
 
 
 def _check_enough(material: Material) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,6 +158,37 @@ def test_paths_are_measured_by_the_network_as_it_judges() -> None:
     assert one.measure == other.measure
 
 
+class Halved(nn.Module):
+    """Images as they are for a latent, and half as bright when they come back."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z / 2
+
+
+def test_lpips_is_taken_where_it_is_asked_for(monkeypatch) -> None:
+    class Net(nn.Module):  # stands in for the calibrated network
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return (x - y).square().mean((1, 2, 3), keepdim=True)
+
+    spec = ImageSpec(3, 32, 32)
+    model = pi.wrap(Halved(), encoder=nn.Identity(), data=spec, space=LatentSpace(spec.shape))
+    images = torch.rand(40, *spec.shape, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    assert (
+        "--metrics lpips"
+        in pi.evaluate(model, images, metrics=("reconstruction",)).skipped["lpips"]
+    )
+    with pytest.raises(InputError, match="'lpips' needs an extra: pip install"):
+        pi.evaluate(model, images, metrics=("lpips",))
+    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=lambda **_: Net()))
+    found = pi.evaluate(model, images, metrics=("lpips", "mse"))
+    expected = (images / 2).square().mean().item()
+    assert found["lpips"].measure.value == pytest.approx(expected, rel=1e-5)
+    assert found["mse"].measure.value == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(InputError, match="32 pixels"):
+        pi.evaluate(images[..., :8, :8], images[..., :8, :8], metrics=("lpips",))
+
+
 def test_samples_are_the_same_in_batches_and_one_by_one() -> None:
     model = pi.wrap(Blobs(), data=SPEC, space=LatentSpace((2,)))
     side = Samples(model, 300, seed=3)
@@ -184,8 +217,8 @@ def run(tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_a_run_is_judged_by_what_it_held_out(run, tmp_path: Path) -> None:
     report = pi.evaluate(run, out=tmp_path / "report")
-    assert set(report.skipped) == {"disentanglement"}
-    assert {MEANINGS[score.name].group for score in report.scores} == {*GROUPS} - {*report.skipped}
+    assert set(report.skipped) == {"disentanglement", "lpips"}
+    assert {MEANINGS[score.name].group for score in report.scores} == {*GROUPS} - {"disentanglement"}
     assert set(report.figures) == {"samples", "density", "nearest", "reconstructions", "classes"}
     assert report["elbo"].measure.value <= report["importance-bound"].measure.value
     assert report["elbo"].word == "indistinguishable from training images at this sample size"

@@ -25,7 +25,8 @@ def evaluate(
         typer.Option(
             help="Groups or single scores, separated by commas: quality, fidelity, collapse, "
             "reconstruction, likelihood, geometry, disentanglement, memorisation, membership; "
-            "fid, kid, coverage, … Unset, all that can be taken."
+            "fid, kid, coverage, … Unset, all that can be taken without a download; lpips "
+            "is one more."
         ),
     ] = None,
     features: Annotated[

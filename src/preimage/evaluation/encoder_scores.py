@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from preimage.evaluation.likelihood import Evidence, evidence
-from preimage.evaluation.material import Material, Unmeasurable
+from preimage.evaluation.material import Material, Missing, Unmeasurable
 from preimage.evaluation.sides import Side
 from preimage.metrics.disentanglement import dci, mig, sap
 from preimage.metrics.factors import labelled
@@ -21,6 +21,7 @@ ERRORS: tuple[tuple[str, str, Better, float | None], ...] = (
     ("psnr", "psnr", "higher", None),
     ("ssim", "ssim", "higher", 1.0),
     ("feature-distance", "features", "lower", 0.0),
+    ("lpips", "perceptual", "lower", 0.0),
 )
 """Name of a score, the field of `Errors`, which way is better, and the best there is."""
 BOUNDS: tuple[tuple[str, str, Better], ...] = (
@@ -34,7 +35,7 @@ WEIGHED = 2000  # training images beside them, at most
 MOST_CODES = 512  # dimensions above which a latent is not looked at one by one
 
 
-def reconstruction(material: Material) -> Iterator[Score]:
+def reconstruction(material: Material) -> Iterator[Score | Missing]:
     """What is lost between a held-out image and its reconstruction, beside training images."""
     errors, seen = material.errors, material.training_errors
     exact = f"{errors.exact} images came back exactly and are left out" if errors.exact else ""
@@ -51,6 +52,8 @@ def reconstruction(material: Material) -> Iterator[Score]:
                 against="training images",
                 note=exact if name == "psnr" else "",
             )
+        elif name == "lpips":
+            yield Missing(name, "its networks are a download; ask for it by name (--metrics lpips)")
 
 
 def disentanglement(material: Material) -> Iterator[Score]:

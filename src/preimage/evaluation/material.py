@@ -20,12 +20,12 @@ from preimage.evaluation.membership import Candidates
 from preimage.evaluation.sides import Computed, Rows, Side
 from preimage.metrics.extractors import Extractor, Features, stamp
 from preimage.metrics.quality import halves
-from preimage.metrics.reconstruction import Errors, reconstruction_errors
+from preimage.metrics.reconstruction import Distance, Errors, reconstruction_errors
 from preimage.metrics.score import Stamp
 
 Classifier = Callable[[Tensor], Tensor]  # images (B, C, H, W) → probabilities or logits (B, K)
 
-FITTED = 10_000  # training images a classifier is fitted to, at most
+FITTED = 4_000  # training images a classifier is fitted to, at most
 NOISED = 2000  # training images that the noise of a likelihood is fitted to, at most
 
 
@@ -56,6 +56,7 @@ class Material:
     classes: tuple[str, ...] = ()
     factors: Mapping[str, np.ndarray] = field(default_factory=dict)  # name → (N,) of the real ones
     classifier: Classifier | None = None  # of one's own; else one is fitted where there are labels
+    perceptual: Distance | None = None  # of images and their reconstructions, beside features
     candidates: Candidates | None = None  # for membership, with or without a reference
     reference: LatentModel | None = None  # trained alike on other images
     likelihood: str = "gaussian"  # p(x|z) that the model was trained with, or "bernoulli"
@@ -159,7 +160,7 @@ class Material:
         if self.train_labels is None or len(self.train_labels.unique()) < 2:
             raise Unmeasurable("there are no classes to tell apart; give a classifier")
         features = self.train_features.rows[:FITTED].double().numpy()
-        fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+        fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, tol=1e-3, C=0.1))
         fitted.fit(features, self.train_labels[:FITTED].numpy())
         known = torch.from_numpy(fitted[-1].classes_)
 
@@ -234,7 +235,7 @@ class Material:
     def _errors(self, side: Side) -> Errors:
         batches = self.labelled_batches(side, self.real.n)
         pairs = ((x, self.reconstructed(x, y)) for x, y in batches)
-        return reconstruction_errors(pairs, features=self.extractor.net)
+        return reconstruction_errors(pairs, features=self.extractor.net, perceptual=self.perceptual)
 
     @cached_property
     def observed(self) -> Observed:

@@ -38,6 +38,9 @@ MEANINGS: dict[str, Meaning] = {
         "reconstruction",
         "how far the features move, not the pixels; 0 is no loss",
     ),
+    "lpips": Meaning(
+        "LPIPS", "reconstruction", "distance as people judge it, as published; 0 is no difference"
+    ),
     "path-length": Meaning(
         "Path length",
         "geometry",

@@ -340,14 +340,14 @@ class LPIPS:
             import lpips
         except ImportError:
             raise InputError(
-                "the loss 'lpips' needs an extra: pip install 'preimage[lpips]' (with torchvision)"
+                "'lpips' needs an extra: pip install 'preimage[lpips]' (with torchvision)"
             ) from None
         self.net = lpips.LPIPS(net=net, verbose=False).eval().requires_grad_(False)
 
     def prepare(self, y: Tensor, weights: Tensor | None = None) -> Tensor:
         """Raises InputError for observations that are no images in grey or colour."""
         if y.dim() != 4 or y.shape[1] not in (1, 3):
-            raise InputError("the loss 'lpips' is for grey or colour images; use 'l2' here")
+            raise InputError("'lpips' is for grey or colour images; use another distance here")
         self.net.to(y.device)
         return y
 

@@ -1,6 +1,6 @@
 """How near do reconstructions come to their images?
 
-Four numbers an image, so that the worst can be looked at: mean squared error; PSNR, the same in
+A few numbers an image, so that the worst can be looked at: mean squared error; PSNR, the same in
 decibels; SSIM, which compares means, contrasts and structure under a Gaussian window (Wang et al.,
 "Image quality assessment: from error visibility to structural similarity", 2004, eq. 13); and the
 distance of features, of whatever network, which forgives what the eye forgives.
@@ -24,6 +24,7 @@ WINDOW, SIGMA = 11, 1.5  # of SSIM: Wang et al., §III-C
 K1, K2 = 0.01, 0.03
 
 Features = Callable[[Tensor], Tensor]  # images (B, C, H, W) → (B, F)
+Distance = Callable[[Tensor, Tensor], Tensor]  # two batches of images → (B,)
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Errors:
     psnr: Measure  # decibels; over the images that did not come back exactly
     ssim: Measure  # 1 is equal
     features: Measure | None  # Euclidean distance; None without a feature network
+    perceptual: Measure | None  # any distance that was given, such as LPIPS
     each: Mapping[str, Tensor]  # the field's name → (N,)
     exact: int  # images that came back exactly, whose PSNR is infinite
 
@@ -49,8 +51,9 @@ def reconstruction_errors(
     pairs: Iterable[tuple[Tensor, Tensor]],  # batches of images and of what came back
     *,
     features: Features | None = None,
+    perceptual: Distance | None = None,
 ) -> Errors:
-    """Images (B, C, H, W) in [−1, 1], a batch at a time; four numbers an image are kept.
+    """Images (B, C, H, W) in [−1, 1], a batch at a time; a few numbers an image are kept.
 
     Raises InputError where there is no pair, where shapes differ, and for values not finite.
     """
@@ -61,6 +64,8 @@ def reconstruction_errors(
         numbers = {"mse": mse(x, x̂), "psnr": psnr(x, x̂), "ssim": ssim(x, x̂)}
         if features is not None:
             numbers["features"] = feature_distance(x, x̂, features)
+        if perceptual is not None:
+            numbers["perceptual"] = perceptual(x, x̂).double()
         for name, values in numbers.items():
             found.setdefault(name, []).append(values)
     if not found:
@@ -72,6 +77,7 @@ def reconstruction_errors(
         psnr=of_mean(each["psnr"][finite]) if finite.any() else _infinite(len(finite)),
         ssim=of_mean(each["ssim"]).within(-1, 1),
         features=of_mean(each["features"]).within(0, float("inf")) if features else None,
+        perceptual=of_mean(each["perceptual"]).within(0, float("inf")) if perceptual else None,
         each=each,
         exact=int((~finite).sum()),
     )
