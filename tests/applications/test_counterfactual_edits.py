@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -80,7 +81,7 @@ def test_where_the_truth_is_linear_the_edit_is_that_of_the_joint_directions(mode
     labels = {name: known[name] for name in ("age", "glasses")}
     directions = pi.directions(model, images, labels=labels, calibrate=False, device="cpu")
     rows = (known["age"] > 0.3) & (known["age"] < 0.7)
-    some = {"device": "cpu", "residual": "none"}
+    some: Any = {"device": "cpu", "residual": "none"}
     bent = pi.edit(model, images[rows], by={"age": 0.6}, counterfactual=found, **some)
     straight = pi.edit(
         model, images[rows], by={"age": 0.6}, directions=directions.values(), move="linear", **some
@@ -154,7 +155,7 @@ def test_what_only_a_direction_knows_moves_after_it(model, planted, found) -> No
 
 def test_no_image_hangs_on_another(model, planted, found) -> None:
     images, _ = planted
-    asked = {"by": {"age": 9}, "to": {"glasses": "no"}, "counterfactual": found}
+    asked: Any = {"by": {"age": 9}, "to": {"glasses": "no"}, "counterfactual": found}
     all_ = pi.edit(model, images[:9], **asked)
     one = pi.edit(model, images[4:5], **asked)
     assert torch.allclose(all_.images[4:5], one.images, atol=1e-5)
@@ -165,7 +166,7 @@ def test_saved_and_loaded_it_edits_alike(model, planted, found, tmp_path: Path) 
     images, _ = planted
     save_counterfactual(tmp_path, found)
     again = load_counterfactual(tmp_path)
-    asked = {"by": {"age": 0.5}, "to": {"glasses": "no"}}
+    asked: Any = {"by": {"age": 0.5}, "to": {"glasses": "no"}}
     first, second = (pi.edit(model, images, counterfactual=c, **asked) for c in (found, again))
     assert torch.equal(first.images, second.images)
     assert again.report() == found.report()

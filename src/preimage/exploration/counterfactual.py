@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +82,7 @@ class Counterfactual:
         """The strength that changes a class altogether: 1/σ of its column."""
         return 1 / self.deviation[self.index(name)].item()
 
-    def report(self) -> dict[str, object]:
+    def report(self) -> dict[str, Any]:
         """What it was learned from, and how well it reads, as JSON holds it.
 
         R² is of a tenth of the examples, from which nothing was learned but when to stop.
