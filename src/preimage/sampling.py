@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 from torch import Tensor
 
 from preimage import api
-from preimage.core import LatentModel
+from preimage.core import InputError, LatentModel
 from preimage.data import Dataset
 from preimage.evaluation.copies import Watch, draw
+from preimage.exploration.decoding import check_room
 from preimage.runs.run import Run
 
 PathLike = str | os.PathLike[str]
@@ -46,9 +48,13 @@ def sample(
     no_copies_of: the images the model was trained on, or the folder of its run; a sample that is
         a near copy of one is drawn again. One per cent of new images at most is taken for one.
 
-    Raises InputError where the images have none held out, to tell copies from new ones by, and
-    where a sample is a near copy however often it is drawn.
+    Raises InputError where the images have none held out, to tell copies from new ones by,
+    where a sample is a near copy however often it is drawn, for a truncation that is no number from
+    0, and for more samples than memory holds.
     """
+    if not 0 <= truncation < math.inf:
+        raise InputError(f"--truncation {truncation:g} is none; give 0 to 1, or a little more")
+    check_room(model, n)
     known = no_copies_of
     if known is not None and not isinstance(known, Dataset):
         known = api.run_dataset(Run.open(Path(known)))

@@ -7,6 +7,7 @@ from torch import nn
 import preimage as pi
 from preimage.core import InputError
 from preimage.exploration.decoding import decoded
+from preimage.exploration.manifold import manifold
 from preimage.exploration.paths import METHODS, equal_steps, walk
 
 
@@ -145,3 +146,22 @@ def test_what_cannot_be_walked_is_said(points, options, message):
 def test_a_conditional_model_wants_a_label():
     with pytest.raises(InputError, match="give a label"):
         walk(linear(classes=("a", "b")), POINTS)
+
+
+@pytest.mark.parametrize("ask", [pi.sample, lambda model, n: walk(model, POINTS, frames=n)])
+def test_more_images_than_memory_holds_are_refused_before_any_is_made(ask):
+    model = linear()
+    most = (1 << 33) // (4 * 8)
+    with pytest.raises(InputError, match=f"at most {most:,} do"):
+        ask(model, most + 1)
+
+
+def test_a_grid_that_memory_does_not_hold_is_refused():
+    with pytest.raises(InputError, match="do not fit in memory"):
+        manifold(linear(), size=100_000)
+
+
+@pytest.mark.parametrize("truncation", [float("nan"), float("inf"), -0.5])
+def test_a_truncation_that_is_no_number_from_0_is_refused(truncation):
+    with pytest.raises(InputError, match="truncation"):
+        pi.sample(linear(), 2, truncation=truncation)

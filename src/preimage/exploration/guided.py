@@ -12,6 +12,7 @@ from torch import Tensor
 from preimage.core import InputError, LatentModel, Step
 from preimage.core.config import changed
 from preimage.core.errors import nearest_name
+from preimage.exploration.decoding import check_room
 from preimage.exploration.langevin import Langevin
 from preimage.exploration.metropolis import MetropolisHastings
 from preimage.exploration.ratio import DensityRatio
@@ -64,7 +65,11 @@ def guide(
     batch_size: int = 256,
     progress: Callable[[Step], None] | None = None,
 ) -> GuidedSamples:
-    """n samples of a model by a method; sample 7 of a seed is the same whatever n."""
+    """n samples of a model by a method; sample 7 of a seed is the same whatever n.
+
+    Raises InputError for what the method cannot do, and for more samples than memory holds.
+    """
+    check_room(model, n)
     target = Target(model, ratio, seed=seed, prior=prior, label=label)
     method.check(target)
     frozen = [p for p in model.parameters() if p.requires_grad]

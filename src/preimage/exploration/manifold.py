@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from preimage.core import InputError, LatentModel, LatentSpace, Uniform
+from preimage.exploration.decoding import check_room, decoded
 from preimage.exploration.direction import Direction
 
 EDGES = (0.05, 0.95)  # quantiles from edge to edge
@@ -60,14 +61,15 @@ def manifold(
     edges: tuple[float, float] = EDGES,
     label: int | str | None = None,
 ) -> Manifold:
-    """The grid in one batched decode.
+    """The grid in one batched decode, or few.
 
     axes: two of the latent's numbers, counted from 0 as they stand when it is flat, or Directions,
         or one of each. A number takes the quantiles of its prior, or of `data`; along a Direction
         they are strengths from the centre.
 
     Raises InputError for a dimension that the latent does not have, axes that are the same, edges
-    that are no quantiles, a centre of another shape, and a Direction of another model.
+    that are no quantiles, a grid too large for memory, a centre of another shape, and a Direction
+    of another model.
     """
     shape = model.space.shape
     first, second = _checked(axes, model)
@@ -75,6 +77,7 @@ def manifold(
         centre = _mean(model.space) if data is None else data.mean(0)
     if centre.shape != shape:
         raise InputError(f"centre of shape {tuple(centre.shape)}; the latents are {tuple(shape)}")
+    check_room(model, size * size)
     u = quantiles(size, edges=edges)
     across, up = (_values(model.space, axis, u, data) for axis in (first, second))
     z = centre.detach().cpu().float().expand(size * size, *shape)
@@ -82,7 +85,7 @@ def manifold(
     z = _moved(z, second, up.flip(0).repeat_interleave(size))
     labels = model.labels_for(1, 0 if label is None and model.conditional else label)
     every = None if labels is None else labels.expand(len(z))
-    images = model.decode(z.to(model.device), every).float().cpu()
+    images = decoded(model, z, every).cpu()
     return Manifold(
         images=images,
         latents=z,

@@ -15,7 +15,7 @@ from torch import Tensor
 from preimage.core import InputError, LatentModel, Step
 from preimage.core.errors import nearest_name
 from preimage.core.words import counted
-from preimage.exploration.decoding import decoded
+from preimage.exploration.decoding import check_room, decoded
 from preimage.exploration.geodesic import Geodesics, geodesics
 from preimage.exploration.interpolation import lerp, slerp
 
@@ -103,10 +103,12 @@ def walk(
     more decoding.
 
     Raises InputError for an unknown method, fewer than two points, fewer frames than points,
-    latents that are not the model's, and a conditional model without a label.
+    more frames than memory holds, latents that are not the model's, and a conditional model without
+    a label.
     """
     check_method(method)
     _check_points(points, frames)
+    check_room(model, frames)
     if tuple(points.shape[1:]) != model.space.shape:
         given, own = tuple(points.shape[1:]), tuple(model.space.shape)
         raise InputError(f"latents of shape {given}; this model's are {own}")

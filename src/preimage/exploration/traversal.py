@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from preimage.core import InputError, LatentModel
+from preimage.exploration.decoding import check_room, decoded
 from preimage.exploration.direction import Direction
 
 STRENGTHS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
@@ -39,12 +40,14 @@ def traverse(
 ) -> Traversal:
     """All images in one batched decode, or few.
 
-    Raises InputError where directions belong to another model.
+    Raises InputError where directions belong to another model, and for more images than memory
+    holds.
     """
     if not directions or not len(strengths):
         raise InputError("a traversal takes at least one direction and one strength")
     for direction in directions:
         direction.check(model)
+    check_room(model, len(latents) * len(directions) * len(strengths))
     images = _walk(model, directions, latents, labels, strengths, batch_size)
     names = tuple(direction.name for direction in directions)
     return Traversal(names, tuple(map(float, strengths)), images)
@@ -130,9 +133,5 @@ def _walk(
     moved = moved.unflatten(0, (len(latents), len(s))).transpose(1, 2)  # (B, R, S, *shape)
     grid = moved.shape[:3]
     y = None if labels is None else labels[:, None, None].expand(grid).flatten()
-    z, parts = moved.flatten(0, 2), []
-    for i in range(0, len(z), batch_size):
-        of_part = None if y is None else y[i : i + batch_size].to(model.device)
-        x = model.decode(z[i : i + batch_size].to(model.device), of_part, space=space)
-        parts.append(x.float().cpu())
-    return torch.cat(parts).unflatten(0, grid)
+    images = decoded(model, moved.flatten(0, 2), y, space=space, batch_size=batch_size)
+    return images.cpu().unflatten(0, grid)
