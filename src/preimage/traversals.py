@@ -15,11 +15,12 @@ from torch import Tensor
 
 from preimage import api
 from preimage.core import InputError, LatentModel, Unsupported
+from preimage.exploration.decoding import check_room
 from preimage.exploration.direction import Direction, summary
 from preimage.exploration.traversal import STRENGTHS, Effects, Traversal, effects, traverse
 from preimage.inversions import inverter, latents
 from preimage.observations import PathLike, Progress
-from preimage.pictures import pairs, png
+from preimage.pictures import check_format, pairs, png
 from preimage.runs import directions as files
 from preimage.runs.files import check_free, readable_errors, write_bytes
 from preimage.runs.pictures import save_animation
@@ -28,6 +29,7 @@ from preimage.runs.run import Run
 EFFECTS_AT = 16  # latents over which what directions change is averaged
 WIDTH = 1000  # pixels that small images are enlarged towards
 FRAMES = 33  # of a moving picture, from one end to the other
+FPS = 16
 
 
 @dataclass(frozen=True)
@@ -131,11 +133,13 @@ def traverse_files(
     n: from so many of them, a sheet each.
     animation: also a moving picture of each: "gif", "webp" or "mp4".
 
-    Raises InputError for directions that are not there or belong to another model, and for an
-    `out` that holds something.
+    Raises InputError for directions that are not there or belong to another model, for an unknown
+    animation, and for an `out` that holds something.
     """
     folder = Path(out)
     check_free(folder)
+    if animation is not None:
+        check_format(animation, FPS)
     ready = inverter(run, device=device)
     if by:
         chosen = [load_direction(run, name, model=ready.model) for name in by]
@@ -183,6 +187,7 @@ def starting(
     if word == "random":
         if number and not number.isdecimal():
             raise InputError(f"'{images}' is no seed; give one like random:7")
+        check_room(ready.model, n)
         z = ready.model.space.sample(n, seed=int(number) if number else seed)
         return Start(z, ready.model.labels_for(n, label), tuple(f"sample {i}" for i in range(n)))
     if ready.model.conditional and label is None:
@@ -240,7 +245,7 @@ def _save_moving(walked: Traversal, path: Path, start: int) -> Path:
     for s, strength in enumerate(walked.strengths):
         rows = {name: images[s : s + 1] for name, images in walked.rows(start).items()}
         frames.append(pairs(rows, under=[_signed(round(strength, 1))], scale=scale))
-    return save_animation(frames, path, fps=16, ping_pong=True, scale=1)
+    return save_animation(frames, path, fps=FPS, ping_pong=True, scale=1)
 
 
 def _scale(across: int) -> int:

@@ -147,6 +147,8 @@ def test_traverse(preimage, run: Path, sides: Path) -> None:
         Path(path).is_file() for path in (*outcome.json["sheets"], *outcome.json["animations"])
     )
     assert outcome.json["strengths"] == [-3, -2, -1, 0, 1, 2, 3]
+    assert preimage("traverse", run, "--animation", "avi", "--out", "half").status == 2
+    assert not Path("half").exists()  # not even the sheet
     again = preimage("traverse", run)
     assert again.status == 2
     assert "exists already" in again.err
