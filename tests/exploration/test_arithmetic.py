@@ -111,6 +111,8 @@ def test_a_plus_b_minus_b_is_a():
         ("2 / a.png", "divided by an image", 3),
         ("a.png / 0", "division by 0", 7),
         ("a.png + 2", "cannot be summed", 9),
+        ("b.png - 1e400 * a.png", "no number to draw", 17),
+        ("1e200 * (1e200 * a.png)", "no number to draw", 18),
         ("()", r"missing before '\)'", 2),
     ],
 )

@@ -16,6 +16,7 @@ one is a number.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,7 +55,12 @@ def parse(text: str, known: Callable[[str], bool] = lambda name: False) -> tuple
         raise InputError("the expression is nested too deeply") from None
     if not found.parts:
         raise InputError(f"{text!r} names no image; write something like 'a.png - b.png + c.png'")
-    return tuple(Term(name, value, at) for name, (value, at) in found.parts.items())
+    terms = tuple(Term(name, value, at) for name, (value, at) in found.parts.items())
+    for term in terms:
+        if not math.isfinite(term.coefficient):
+            what = f"'{term.name}' counts {term.coefficient:g} times, which is no number to draw"
+            raise InputError(f"{text!r}: {what} (at character {term.position})")
+    return terms
 
 
 def combined(terms: Sequence[Term], latents: Mapping[str, Tensor]) -> Tensor:
