@@ -101,7 +101,7 @@ class Counterfactual:
         if self.model != (weights := owner(model)):
             raise InputError(
                 f"these counterfactuals were fitted on model {self.model}, and this is model "
-                f"{weights}; fit them again"
+                f"{weights}; fit them again with: preimage direction --counterfactual"
             )
 
     def index(self, name: str) -> int:
