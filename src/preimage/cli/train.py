@@ -82,8 +82,8 @@ def train(
     best: Annotated[
         str | None,
         typer.Option(
-            help="What the best weights are chosen by: frechet, precision, recall, density, "
-            "coverage, squared-error or feature-distance. Unset, each stage's own loss."
+            help="What the best weights are chosen by: frechet, kernel, precision, recall, "
+            "density, coverage, squared-error or feature-distance. Unset, each stage's own loss."
         ),
     ] = None,
     tensorboard: Annotated[

@@ -30,8 +30,8 @@ BOUNDS: tuple[tuple[str, str, Better], ...] = (
     ("bits-per-dimension", "elbo_bits", "lower"),
 )
 """Name of a score, the field of `Evidence`, and which way is better."""
-SAMPLES = 32  # importance weights an image
-WEIGHED = 2000  # training images beside them, at most
+SAMPLES = 16  # importance weights an image
+WEIGHED = 1000  # images on either side, at most: each is decoded SAMPLES times
 MOST_CODES = 512  # dimensions above which a latent is not looked at one by one
 
 
@@ -96,10 +96,10 @@ def _scores(codes: Tensor, material: Material) -> dict[str, Measure]:
 
 def likelihood(material: Material) -> Iterator[Score]:
     """Both bounds of log p(x), under the likelihood that is stated, beside training images."""
-    found = _evidence(material, material.real, material.real.n)
+    found = _evidence(material, material.real)
     seen = None
     if material.train is not None:
-        seen = _evidence(material, material.train, min(material.real.n, WEIGHED))
+        seen = _evidence(material, material.train)
     for name, field, better in BOUNDS:
         measure = getattr(found, field)
         if measure is not None:
@@ -114,10 +114,10 @@ def likelihood(material: Material) -> Iterator[Score]:
             )
 
 
-def _evidence(material: Material, side: Side, n: int) -> Evidence:
+def _evidence(material: Material, side: Side) -> Evidence:
     return evidence(
         material.autoencoder,
-        material.labelled_batches(side, n),
+        material.labelled_batches(side, min(material.real.n, WEIGHED)),
         material.observed,
         samples=SAMPLES,
         prior=material.prior,

@@ -83,7 +83,8 @@ def classes(material: Material) -> Figure:
         "real images": torch.bincount(of_images, minlength=K) / len(of_images),
     }
     missing = [name for name, share in zip(names, shares["samples"], strict=True) if share == 0]
-    caption = f"The class of each image, by a classifier. {material.classifier_note} " + (
+    note = f"{material.classifier_note}. " if material.classifier_note else ""
+    caption = f"The class of each image, by a classifier. {note}" + (
         f"Missing among the samples: {', '.join(missing)}." if missing else "None is missing."
     )
     plot = bars({name: row.tolist() for name, row in shares.items()}, names, ylabel="share")

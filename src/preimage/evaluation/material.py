@@ -25,6 +25,7 @@ from preimage.metrics.score import Stamp
 
 Classifier = Callable[[Tensor], Tensor]  # images (B, C, H, W) → probabilities or logits (B, K)
 
+DECODED = 5_000  # images whose reconstructions are looked at, at most
 FITTED = 4_000  # training images a classifier is fitted to, at most
 NOISED = 2000  # training images that the noise of a likelihood is fitted to, at most
 
@@ -174,7 +175,11 @@ class Material:
     @property
     def classifier_note(self) -> str:
         """How far the word of the classifier can be taken."""
-        whose = "A classifier fitted to training images" if self.classifier is None else "It"
+        whose = (
+            "A classifier fitted to training images"
+            if self.classifier is None
+            else "The classifier"
+        )
         if self.labels is None:
             return ""
         right = (self.probabilities[1].argmax(1) == self.labels).double().mean().item()
@@ -224,7 +229,7 @@ class Material:
 
     @cached_property
     def errors(self) -> Errors:
-        """What is lost of each real image by encoding and decoding it."""
+        """What is lost of real images by encoding and decoding them, of DECODED at most."""
         return self._errors(self.real)
 
     @cached_property
@@ -233,7 +238,7 @@ class Material:
         return None if self.train is None else self._errors(self.train)
 
     def _errors(self, side: Side) -> Errors:
-        batches = self.labelled_batches(side, self.real.n)
+        batches = self.labelled_batches(side, min(self.real.n, DECODED))
         pairs = ((x, self.reconstructed(x, y)) for x, y in batches)
         return reconstruction_errors(pairs, features=self.extractor.net, perceptual=self.perceptual)
 

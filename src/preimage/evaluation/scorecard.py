@@ -40,7 +40,8 @@ def shown(measure: Measure | None) -> str | None:
 def _figure(value: float) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "−∞" if value < 0 else "–"
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return text.replace("-", "−")  # lines break after a hyphen
 
 
 def table(report: Report, *, group: str | None = None) -> Table:
