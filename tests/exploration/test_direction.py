@@ -52,3 +52,10 @@ def test_an_encoder_beside_the_generator_is_no_other_model() -> None:
 
     assert owner(Encoded()) == owner(G)
     assert pi.Direction is Direction
+
+
+def test_a_vector_that_does_not_fit_into_the_latents_is_refused() -> None:
+    model = wrap(nn.Linear(3, 16), data=ImageSpec(1, 4, 4), space=LatentSpace((3,)))
+    Direction("smile", torch.ones(3), owner(model), "ridge").check(model)
+    with pytest.raises(InputError, match=r"latents of shape \(4,\); this model's are \(3,\)"):
+        Direction("smile", torch.ones(4), owner(model), "ridge").check(model)

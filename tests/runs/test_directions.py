@@ -121,6 +121,8 @@ def test_files_that_are_no_directions_are_refused(tmp_path: Path) -> None:
         json.dumps([]),
         json.dumps({**facts, "mean": "high"}),
         json.dumps({**facts, "name": 3}),
+        json.dumps({**facts, "deviation": float("nan")}),
+        json.dumps({**facts, "conditioned": "age"}),
         json.dumps({**facts, "unknown": 3}),
         json.dumps({**facts, "report": []}),
         json.dumps({k: v for k, v in facts.items() if k != "model"}),
@@ -135,9 +137,10 @@ def test_files_that_are_no_directions_are_refused(tmp_path: Path) -> None:
         save_file(tensors, path, {"direction": json.dumps(facts)})
         with pytest.raises(InputError, match="not a direction"):
             import_direction(path)
-    save_file({**vector, "normal": torch.ones(4)}, path, {"direction": json.dumps(facts)})
-    with pytest.raises(InputError, match="not a direction"):
-        import_direction(path)
+    for normal in (torch.ones(4), torch.full((3,), torch.inf)):
+        save_file({**vector, "normal": normal}, path, {"direction": json.dumps(facts)})
+        with pytest.raises(InputError, match="not a direction"):
+            import_direction(path)
 
 
 def test_names_with_letters_of_any_language_pass() -> None:

@@ -57,11 +57,19 @@ class Direction:
         return replace(self, name=name)
 
     def check(self, model: LatentModel) -> None:
-        """Raises InputError where the direction belongs to another model, naming both."""
+        """Raises InputError where the direction belongs to another model, naming both, or does not
+        fit into its latents.
+        """
         if self.model != (weights := owner(model)):
             raise InputError(
                 f"direction '{self.name}' was fitted on model {self.model}, and this is model "
                 f"{weights}; fit it again with: preimage direction"
+            )
+        shape = model.named_space(self.space).shape
+        if self.vector.shape != shape:
+            given, own = tuple(self.vector.shape), tuple(shape)
+            raise InputError(
+                f"direction '{self.name}' is of latents of shape {given}; this model's are {own}"
             )
 
 

@@ -7,6 +7,7 @@ and stands by itself, so that sharing a direction is sending the file.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -75,6 +76,8 @@ def import_direction(path: Path) -> Direction:
         raise InputError(f"{path} is broken: {error}") from None
     try:
         facts = json.loads(header or "")
+        if not isinstance(facts["conditioned"], list):
+            raise TypeError
         direction = Direction(**tensors, **{**facts, "conditioned": tuple(facts["conditioned"])})
         _check(direction)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -128,11 +131,12 @@ def _check(direction: Direction) -> None:
     right = (
         all(isinstance(word, str) for word in words)
         and isinstance(direction.space, str | None)
-        and all(isinstance(number, int | float) for number in numbers)
+        and all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
         and all(isinstance(name, str) for name in direction.conditioned)
         and isinstance(direction.report, dict)
         and bool(direction.vector.isfinite().all())
         and (direction.normal is None or direction.normal.shape == direction.vector.shape)
+        and (direction.normal is None or bool(direction.normal.isfinite().all()))
     )
     if not right:
         raise TypeError
