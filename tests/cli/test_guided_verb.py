@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,9 @@ def test_a_ratio_of_other_weights_or_broken_is_fitted_anew(run: Path) -> None:
     save_ratio(run, ratio, **belongs)
     assert load_ratio(run, weights="these", prior="normal", seed="0") is None
     assert load_ratio(run, **belongs) is not None
+    save_ratio(run, replace(ratio, sampled=ratio.sampled[:0]), **belongs)
+    assert load_ratio(run, **belongs) is None
+    save_ratio(run, ratio, **belongs)
     assert pi.density_ratio(run).ridge == ratio.ridge
     path.write_bytes(path.read_bytes()[:100])
     assert np.allclose(pi.density_ratio(run).weights, ratio.weights, atol=1e-5)

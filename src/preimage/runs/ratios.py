@@ -54,5 +54,9 @@ def load_ratio(run: Path, **belongs: str) -> DensityRatio | None:
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         return None
-    sound = all(torch.isfinite(t).all() for t in tensors.values())
-    return found if sound and found.kind in FEATURES else None
+    sound = (
+        found.kind in FEATURES
+        and [t.ndim for t in tensors.values()] == [1, 0, 1]
+        and all(t.numel() and torch.isfinite(t).all() for t in tensors.values())
+    )
+    return found if sound else None
