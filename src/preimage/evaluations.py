@@ -225,12 +225,13 @@ def _of_images(
     elif isinstance(subject, Tensor | np.ndarray):
         subject = _real(subject, None, progress)
     model = subject if isinstance(subject, LatentModel) else None
-    spec = model.data if model else subject.spec if isinstance(subject, Dataset) else None
-    data = _real(images, spec, progress)
+    data = _real(images, model.data if model else None, progress)
+    data, notes = _of_one_size(subject, images, data, progress)
     mixed = np.random.default_rng(seed)
     shape = data.spec.shape if isinstance(data, Dataset) else tuple(data.shape[1:])
     extract = _extractor(features, shape[0], model)
     material = _material(data, mixed.permutation(len(data))[:n], extract, seed=seed)
+    material.notes = notes
     if isinstance(subject, LatentModel):
         material.model, material.prior = subject, prior
         if subject.space.priors:
@@ -248,6 +249,21 @@ def _of_images(
             "bring them to one size"
         )
     return material, (_name(subject), _name(data))
+
+
+def _of_one_size(
+    subject: Any, images: Any, data: Dataset | Tensor, progress: Progress | None
+) -> tuple[Dataset | Tensor, Notes]:
+    """Real images as they stand, or brought to the size of those that are judged, which is said."""
+    if not (isinstance(subject, Dataset) and isinstance(images, str | Path)):
+        return data, ()
+    if not isinstance(data, Dataset) or data.spec.shape == subject.spec.shape:
+        return data, ()
+    note = (
+        f"The images of {data.name}, {data.spec}, were brought to {subject.spec}, as those judged "
+        "are. Resizing alone moves every score: judge images of one size where you can."
+    )
+    return load_as(images, subject.spec, progress=progress), (note,)
 
 
 def _name(what: Any) -> str:

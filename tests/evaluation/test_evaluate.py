@@ -218,7 +218,9 @@ def run(tmp_path_factory) -> Path:
 def test_a_run_is_judged_by_what_it_held_out(run, tmp_path: Path) -> None:
     report = pi.evaluate(run, out=tmp_path / "report")
     assert set(report.skipped) == {"disentanglement", "lpips"}
-    assert {MEANINGS[score.name].group for score in report.scores} == {*GROUPS} - {"disentanglement"}
+    assert {MEANINGS[score.name].group for score in report.scores} == {*GROUPS} - {
+        "disentanglement"
+    }
     assert set(report.figures) == {"samples", "density", "nearest", "reconstructions", "classes"}
     assert report["elbo"].measure.value <= report["importance-bound"].measure.value
     assert report["elbo"].word == "indistinguishable from training images at this sample size"
@@ -244,6 +246,17 @@ def test_beside_other_images_copies_are_told_by_what_the_run_held_out(
     other = pi.evaluate(run, tmp_path / "other", metrics=("modes", "kid"))
     assert other["modes"].measure.value > 5  # by the classes of the run: the folder has none
     assert other["kid"].word == "worse than real data"
+
+
+def test_folders_of_two_sizes_are_brought_to_one_and_it_is_said(digits, tmp_path: Path) -> None:
+    images = digits[0]
+    pi.save_images(images[:100], tmp_path / "real")
+    pi.save_images(nn.functional.interpolate(images[100:200], scale_factor=2), tmp_path / "made")
+    pi.save_images(images[200:300], tmp_path / "more")
+    (note,) = pi.evaluate(tmp_path / "made", tmp_path / "real", metrics=("kid",)).notes
+    assert "8×8 grey" in note
+    assert "16×16 grey" in note
+    assert not pi.evaluate(tmp_path / "more", tmp_path / "real", metrics=("kid",)).notes
 
 
 def test_what_cannot_be_taken_is_said_and_asked_for_is_refused(digits) -> None:
