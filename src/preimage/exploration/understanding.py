@@ -22,6 +22,7 @@ from torch.nn.functional import one_hot
 from preimage.core import Gaussian, InputError, LatentModel, Step, seeds
 from preimage.inversion.graph import Compiled, compiled
 from preimage.inversion.posterior import ROUNDING
+from preimage.metrics.geometry import singular_values
 from preimage.metrics.intrinsic import least_points, levina_bickel, two_nn
 from preimage.metrics.measure import Measure, of_mean
 
@@ -146,8 +147,7 @@ def understanding(
         maps += dx.abs() / len(chosen)
         Jt = (dx.flatten(1) * deviation[looked_at, None]).double()
         effects += Jt.square().mean(1).float() / len(chosen)
-        gram = Jt @ Jt.T if len(Jt) <= Jt.shape[1] else Jt.T @ Jt
-        spectra.append(torch.linalg.eigvalsh(gram).clamp_min(0).sqrt().flip(0))
+        spectra.append(singular_values(Jt))
     effects, σ = effects.sqrt(), torch.stack(spectra)
     yield Step(0, 1, stage="attributes")
     follows = followed(z[:, looked_at], attributes or {}, categories or {}, seed=seed)

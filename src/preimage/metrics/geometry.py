@@ -176,8 +176,12 @@ def _singular_values(decode: Decode, z: Tensor, batch_size: int) -> Tensor:
             line = str(error).splitlines()[0]
             raise Unsupported(f"the generator has no forward-mode derivative: {line}") from error
         rows.append(tangents.flatten(1).double().cpu())
-    Jt = torch.cat(rows)  # (d, D)
-    gram = Jt @ Jt.T if d <= Jt.shape[1] else Jt.T @ Jt
+    return singular_values(torch.cat(rows))
+
+
+def singular_values(Jt: Tensor) -> Tensor:
+    """Of a matrix (d, D): (min(d, D),), descending, as roots of the smaller Gram matrix's."""
+    gram = Jt @ Jt.T if len(Jt) <= Jt.shape[1] else Jt.T @ Jt
     return torch.linalg.eigvalsh(gram).clamp_min(0).sqrt().flip(0)
 
 
