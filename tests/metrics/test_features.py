@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from torch import nn
 
 from preimage.core.neighbours import nearest
 from preimage.metrics import RandomFeatures, extract
@@ -63,3 +64,11 @@ def test_extract_leaves_the_module_as_it_was():
     assert module.training
     for name, value in module.state_dict().items():
         torch.testing.assert_close(value, before[name])
+
+
+def test_each_part_of_a_network_is_left_in_the_mode_it_was_in() -> None:
+    held = nn.BatchNorm2d(1).eval()
+    around = nn.Sequential(held)  # itself in training mode, as every new module is
+    extract(around, [torch.zeros(4, 1, 8, 8)])
+    assert around.training
+    assert not held.training

@@ -10,6 +10,8 @@ from preimage.metrics.collapse import birthday, collision_radius, mode_count
 from preimage.metrics.measure import drawn
 from preimage.metrics.score import Score, judged
 
+PAIRED = 5_000  # samples of which every pair is looked at, at most
+
 
 def collapse(material: Material) -> Iterator[Score | Missing]:
     """Modes by a classifier's word, where there are classes, and the birthday test."""
@@ -33,7 +35,7 @@ def collapse(material: Material) -> Iterator[Score | Missing]:
             if missing
             else material.classifier_note,
         )
-    n = min(map(len, material.compared))
+    n = min(PAIRED, *map(len, material.compared))
     real, made, other = (f.rows[drawn(len(f), n, seed=material.seed)] for f in material.compared)
     radius = collision_radius(real)
     found = birthday(made, radius=radius)

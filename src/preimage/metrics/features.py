@@ -68,12 +68,13 @@ def extract(features: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> 
         return torch.cat([features(x).flatten(1).float().cpu() for x in batches])
     tensors = [*features.parameters(), *features.buffers()]
     device = tensors[0].device if tensors else torch.device("cpu")
-    was_training = features.training
+    before = [(part, part.training) for part in features.modules()]
     features.eval()
     try:
         return torch.cat([features(x.to(device)).flatten(1).float().cpu() for x in batches])
     finally:
-        features.train(was_training)
+        for part, training in before:  # a part may be held by others, in a mode of its own
+            part.training = training
 
 
 def check_rows(real: Tensor, fake: Tensor, *, least: int = 2) -> None:

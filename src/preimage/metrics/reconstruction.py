@@ -100,11 +100,11 @@ def ssim(x: Tensor, x̂: Tensor) -> Tensor:
     pixels can be in a smaller image.
     """
     sides = [min(WINDOW, side - 1 + side % 2) for side in x.shape[-2:]]
-    kernels = [_gaussian(side) for side in sides]
-    window = torch.outer(*kernels)[None, None]
+    down, across = (_gaussian(side) for side in sides)
 
     def mean(u: Tensor) -> Tensor:
-        return F.conv2d(u.flatten(0, 1)[:, None], window).unflatten(0, u.shape[:2]).squeeze(2)
+        rows = F.conv2d(u.flatten(0, 1)[:, None], down[None, None, :, None])
+        return F.conv2d(rows, across[None, None, None]).unflatten(0, u.shape[:2]).squeeze(2)
 
     x, x̂ = x.double(), x̂.double()
     μ1, μ2 = mean(x), mean(x̂)
