@@ -25,7 +25,7 @@ def quality(material: Material) -> Iterator[Score | Missing]:
     for score in _scores(material, QUALITY, logits):
         if score.name == "inception-score":  # of a classifier, not of the features
             notes = filter(None, (score.note, material.classifier_note))
-            score = replace(score, note="; ".join(notes), stamp=None)
+            score = replace(score, note=". ".join(notes), stamp=None)
         yield score
     if missing is not None:
         yield missing
