@@ -34,7 +34,7 @@ from preimage.pictures import Plot, png
 from preimage.pictures import manifold as drawn_manifold
 from preimage.pictures.map import SIDE, drawn_map, thumbnail_places, thumbnail_side
 from preimage.runs.directions import direction_names, load_direction
-from preimage.runs.files import check_free, readable_errors, write_bytes
+from preimage.runs.files import check_free, write_out
 from preimage.runs.maps import is_map, save_map
 from preimage.runs.run import Run
 
@@ -157,7 +157,7 @@ def manifold(
         z = latents(ready, centre, n=1, label=label)[0]
     found = _manifold(ready.model, known, centre=z, size=size, edges=edges, label=label)
     if out is not None:
-        _write(Path(out), png(drawn_manifold(found.images)))
+        write_out(Path(out), png(drawn_manifold(found.images)))
     return found
 
 
@@ -211,7 +211,7 @@ def explain(
     facts = {"model": str(model) if run is not None else name, "data": str(points.ready.model.data)}
     explained = Explanation(name, known, found, text, tuple(saved), facts)
     if out is not None:
-        _write(Path(out), text.encode())
+        write_out(Path(out), text.encode())
     return explained
 
 
@@ -373,9 +373,3 @@ def _ordinary(z: Tensor) -> int:
     flat = z.flatten(1)
     off = (flat - flat.mean(0)) / flat.std(0).clamp_min(1e-6)
     return int(off.square().sum(1).argmin())
-
-
-def _write(path: Path, content: bytes) -> None:
-    with readable_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, content)

@@ -22,7 +22,7 @@ from preimage.inversions import inverter, latents
 from preimage.observations import PathLike, Progress
 from preimage.pictures import check_format, pairs, png
 from preimage.runs import directions as files
-from preimage.runs.files import check_free, readable_errors, write_bytes
+from preimage.runs.files import check_free, write_out
 from preimage.runs.pictures import save_animation
 from preimage.runs.run import Run
 
@@ -232,11 +232,7 @@ def save_traversal(walked: Traversal, path: PathLike, *, start: int | None = 0) 
         }
     across = walked.images.shape[2] * walked.images.shape[-1]
     drawn = pairs(rows, under=[_signed(s) for s in walked.strengths], scale=_scale(across))
-    path = Path(path)
-    with readable_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, png(drawn))
-    return path
+    return write_out(Path(path), png(drawn))
 
 
 def _save_moving(walked: Traversal, path: Path, start: int) -> Path:

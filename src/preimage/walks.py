@@ -27,7 +27,7 @@ from preimage.inversions import encoded, latents
 from preimage.observations import Images, PathLike, Progress
 from preimage.observations import source as observed
 from preimage.pictures import check_format, contact_sheet, pairs, png
-from preimage.runs.files import readable_errors, write_bytes, write_json
+from preimage.runs.files import write_json, write_out
 from preimage.runs.latents import SavedLatents
 from preimage.runs.pictures import save_animation, save_images, save_latents
 
@@ -148,7 +148,7 @@ def interpolate_files(
     check_method(options.get("method", METHODS[0]))
     folder, (finder, options) = Path(out), _Finder.of(run, options)
     net, made = finder.net, _walked(finder, places, **options)
-    files = {"sheet": _write(folder / "sheet.png", png(contact_sheet(made.images)))}
+    files = {"sheet": str(write_out(folder / "sheet.png", png(contact_sheet(made.images))))}
     for kind in formats:
         if kind == STILLS:
             files[kind] = str(save_images(made.images, folder / "frames"))
@@ -182,7 +182,7 @@ def arithmetic_files(
     row = torch.cat([made.images, made.image[None]])
     sheet = pairs({"": row}, under=[*_captions(made), "= the sum"])
     files = {
-        "sheet": _write(folder / "sheet.png", png(sheet)),
+        "sheet": str(write_out(folder / "sheet.png", png(sheet))),
         "image": str(save_images(made.image[None], folder, names=["sum"]) / "sum.png"),
         "latents": str(
             save_latents(
@@ -313,13 +313,6 @@ def _captions(made: Sum) -> list[str]:
 
 def _class_name(net: LatentModel, label: int | None) -> str | None:
     return None if label is None else net.classes[label]
-
-
-def _write(path: Path, content: bytes) -> str:
-    with readable_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, content)
-    return str(path)
 
 
 __all__ = [

@@ -20,7 +20,7 @@ import preimage
 from preimage.core import InputError
 from preimage.core.errors import nearest_name
 from preimage.exploration.direction import Direction
-from preimage.runs.files import readable_errors, write_bytes
+from preimage.runs.files import readable_errors, write_out
 
 FOLDER, ENDING = "directions", ".safetensors"
 KEY = "direction"  # in the header
@@ -58,10 +58,7 @@ def export_direction(direction: Direction, path: Path) -> Path:
         {n: t.detach().float().cpu().clone() for n, t in tensors.items() if t is not None},
         metadata={KEY: json.dumps(facts, ensure_ascii=False), "preimage": preimage.__version__},
     )
-    with readable_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, content)
-    return path
+    return write_out(path, content)
 
 
 def import_direction(path: Path) -> Direction:

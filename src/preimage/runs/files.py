@@ -49,6 +49,14 @@ def write_bytes(path: Path, content: bytes) -> None:
             raise
 
 
+def write_out(path: Path, content: bytes) -> Path:
+    """`write_bytes`, to a folder that is made where it is not there yet."""
+    with readable_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, content)
+    return path
+
+
 def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode())

@@ -14,7 +14,7 @@ from torch import Tensor
 from preimage.core import LatentModel
 from preimage.exploration.direction import owner
 from preimage.pictures import animation, pairs, png, sheet
-from preimage.runs.files import readable_errors, write_bytes
+from preimage.runs.files import write_out
 
 PathLike = str | os.PathLike[str]
 
@@ -22,14 +22,14 @@ PathLike = str | os.PathLike[str]
 def save_sheet(images: Tensor | Mapping[str, Tensor], path: PathLike) -> Path:
     """One PNG of images (N, C, H, W) in [−1, 1]; a mapping gives captioned rows of them."""
     drawn = pairs(images) if isinstance(images, Mapping) else sheet(images)
-    return _written(Path(path), png(drawn))
+    return write_out(Path(path), png(drawn))
 
 
 def save_images(images: Tensor, folder: PathLike, *, names: Sequence[str] | None = None) -> Path:
     """A PNG for each image (N, C, H, W) in [−1, 1], pixel for pixel; numbered where unnamed."""
     names = [f"{i:05d}" for i in range(len(images))] if names is None else names
     for name, image in zip(names, images, strict=True):
-        _written(Path(folder) / f"{name}.png", png(sheet(image[None], scale=1)))
+        write_out(Path(folder) / f"{name}.png", png(sheet(image[None], scale=1)))
     return Path(folder)
 
 
@@ -49,7 +49,7 @@ def save_animation(
     Raises InputError for an ending that is no such format, and for MP4 without its extra.
     """
     kind = Path(path).suffix[1:].lower()
-    return _written(Path(path), animation(frames, kind, fps=fps, ping_pong=ping_pong, scale=scale))
+    return write_out(Path(path), animation(frames, kind, fps=fps, ping_pong=ping_pong, scale=scale))
 
 
 def save_latents(
@@ -64,11 +64,4 @@ def save_latents(
     if model is not None:
         kept["model"] = np.array(owner(model))
     np.savez(buffer, allow_pickle=False, **kept)  # type: ignore[arg-type]
-    return _written(Path(path), buffer.getvalue())
-
-
-def _written(path: Path, content: bytes) -> Path:
-    with readable_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, content)
-    return path
+    return write_out(Path(path), buffer.getvalue())
