@@ -130,3 +130,8 @@ def test_bad_input(preimage, vae: Path, here: Path, arguments, message: str) -> 
 def test_a_model_alone_has_no_saved_directions(vae: Path) -> None:
     with pytest.raises(pi.InputError, match="no saved direction 'smile'"):
         pi.manifold(pi.load(vae), ("smile", 0))
+
+
+def test_a_grid_of_a_conditional_model_says_its_class(preimage, cvae: Path, here: Path) -> None:
+    said = preimage("manifold", cvae, "--label", "7", "--size", 2, "--out", "c.png")
+    assert "of class number 7" in said.out

@@ -58,5 +58,6 @@ def manifold(
         "quantiles": list(found.edges),
         "label": found.label,
     }
-    text = f"{found.names[0]} to the right, {found.names[1]} upwards: {file}"
+    told = "" if found.label is None else f", of class number {found.label}"
+    text = f"{found.names[0]} to the right, {found.names[1]} upwards{told}: {file}"
     show(result, text, as_json=as_json)
