@@ -291,7 +291,7 @@ def test_a_direction_of_another_model_or_space_is_refused(model, known, x, z) ->
     with pytest.raises(InputError, match="fitted on model 0123"):
         edited(model, other, x, z, by={"smile": 1})
     other = {"smile": replace(known["smile"], space="w")}
-    with pytest.raises(InputError, match="the space 'w'"):
+    with pytest.raises(InputError, match="no latent space 'w'"):
         edited(model, other, x, z, by={"smile": 1})
 
 

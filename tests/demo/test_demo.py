@@ -59,7 +59,9 @@ def test_every_section_is_there(made):
         "Between two images",
         "The whole space",
         "The code behind an image",
+        "One thing changed, and nothing else",
         "VAE against GAN",
+        "How good is it?",
     ]
 
 

@@ -16,7 +16,7 @@ from preimage.exploration.traversal import traverse
 from preimage.pictures import Figure, Section, pairs
 from preimage.walks import arithmetic
 
-EXAMPLES = 3000  # labelled faces
+EXAMPLES, FEWEST = 3000, 300  # labelled faces, at full effort and at least
 SHOWN = 8  # faces that are changed
 CHANGES: dict[str, dict[str, float]] = {
     "with glasses": {"glasses": 9.0},  # classes change altogether, and no further
@@ -35,8 +35,8 @@ def exploration(material: Material) -> Section:
     figures = [changed(material), walked(material), summed(material)]
     return Section(
         "One thing changed, and nothing else",
-        f"From {EXAMPLES:,} faces whose attributes are known, the model's codes can be taken apart "
-        "into what the attributes explain and what they do not. Then one attribute is changed "
+        f"From {examples(material):,} faces whose attributes are known, the model's codes can be "
+        "taken apart into what the attributes explain and what they do not. Then one attribute is changed "
         "and the rest kept, also what tends to come with it: the old wear glasses more "
         "often here, but nobody ages by putting some on.",
         figures,
@@ -60,10 +60,15 @@ def changed(material: Material) -> Figure:
     )
 
 
+def examples(material: Material) -> int:
+    """How many labelled faces are learned from."""
+    return max(FEWEST, round(EXAMPLES * min(material.effort, 1.0)))
+
+
 def counterfactual(material: Material) -> Counterfactual:
     """What the attributes of training faces explain of their codes."""
     model, data = material.models["faces"], material.data["faces"]
-    rows = data.train[:EXAMPLES]
+    rows = data.train[: examples(material)]
     with torch.no_grad():
         parts = [model.encode(data.batch(part)).mean for part in torch.from_numpy(rows).split(500)]
     z = torch.cat(parts)

@@ -22,6 +22,7 @@ class Material:
     models: Mapping[str, LatentModel]  # by the name of the job
     runs: Mapping[str, Run]
     seed: int
+    effort: float = 1.0  # of which the length of training is scaled, and the number of examples
 
     def heldout(self, name: str, n: int) -> Tensor:
         """The first n held-out images (n, C, H, W) of a data set."""

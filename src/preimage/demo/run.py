@@ -62,6 +62,7 @@ def run_demo(
         models={name: api.load(run.path) for name, run in runs.items()},
         runs=runs,
         seed=seed,
+        effort=effort,
     )
     sections = []
     for done, section in enumerate(SECTIONS):
