@@ -36,8 +36,8 @@ def exploration(material: Material) -> Section:
     return Section(
         "One thing changed, and nothing else",
         f"From {examples(material):,} faces whose attributes are known, the model's codes can be "
-        "taken apart into what the attributes explain and what they do not. Then one attribute is changed "
-        "and the rest kept, also what tends to come with it: the old wear glasses more "
+        "taken apart into what the attributes explain and what they do not. Then one attribute is "
+        "changed and the rest kept, also what tends to come with it: the old wear glasses more "
         "often here, but nobody ages by putting some on.",
         figures,
         command=f"preimage edit {material.runs['faces'].path} IMAGES --to glasses=yes",
