@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from preimage.api import (
+    from preimage.api.basics import (
         CacheEntry,
         NamedSet,
         Proposal,
@@ -48,29 +48,18 @@ if TYPE_CHECKING:
         training,
         wrap,
     )
-    from preimage.charts import explain, latent_map, manifold
-    from preimage.comparison import compare
-    from preimage.concepts import direction, directions, unlabelled_directions
-    from preimage.core import (
-        DataSpec,
-        Gaussian,
-        GaussianMixture,
-        ImageSpec,
-        InputError,
-        LatentModel,
-        LatentSpace,
-        Step,
-        Unsupported,
-    )
-    from preimage.counterfactuals import (
+    from preimage.api.charts import explain, latent_map, manifold
+    from preimage.api.comparison import compare
+    from preimage.api.concepts import direction, directions, unlabelled_directions
+    from preimage.api.counterfactuals import (
         counterfactual,
         load_counterfactual,
         remove_counterfactual,
         save_counterfactual,
         saved_counterfactual,
     )
-    from preimage.edits import Edit, edit, edit_files
-    from preimage.encoders import (
+    from preimage.api.edits import Edit, edit, edit_files
+    from preimage.api.encoders import (
         Difference,
         EncodedModel,
         PivotalTuning,
@@ -85,15 +74,9 @@ if TYPE_CHECKING:
         tune,
         tuned,
     )
-    from preimage.evaluation import Report
-    from preimage.evaluations import evaluate
-    from preimage.exploration.counterfactual import Counterfactual
-    from preimage.exploration.direction import Direction
-    from preimage.exploration.traversal import Effects, Traversal, effects, traverse
-    from preimage.guidance import GuidedSamples, density_ratio, guided
-    from preimage.inversion import Inversion, Inverter, Inverting, Settings, Status, Verdict
-    from preimage.inversion.operators import Blur, Compose, Custom, Downsample, Grey, Mask, Noise
-    from preimage.inversions import (
+    from preimage.api.evaluations import evaluate
+    from preimage.api.guidance import GuidedSamples, density_ratio, guided
+    from preimage.api.inversions import (
         invert,
         inverter,
         inverting,
@@ -101,8 +84,8 @@ if TYPE_CHECKING:
         latents,
         operator,
     )
-    from preimage.sampling import Samples, sample
-    from preimage.traversals import (
+    from preimage.api.sampling import Samples, sample
+    from preimage.api.traversals import (
         export_direction,
         import_direction,
         load_direction,
@@ -114,7 +97,24 @@ if TYPE_CHECKING:
         saved_directions,
         traverse_files,
     )
-    from preimage.walks import arithmetic, interpolate
+    from preimage.api.walks import arithmetic, interpolate
+    from preimage.core import (
+        DataSpec,
+        Gaussian,
+        GaussianMixture,
+        ImageSpec,
+        InputError,
+        LatentModel,
+        LatentSpace,
+        Step,
+        Unsupported,
+    )
+    from preimage.evaluation import Report
+    from preimage.exploration.counterfactual import Counterfactual
+    from preimage.exploration.direction import Direction
+    from preimage.exploration.traversal import Effects, Traversal, effects, traverse
+    from preimage.inversion import Inversion, Inverter, Inverting, Settings, Status, Verdict
+    from preimage.inversion.operators import Blur, Compose, Custom, Downsample, Grey, Mask, Noise
 
 _API = (
     "CacheEntry",
@@ -200,27 +200,27 @@ _OPERATORS = ("Blur", "Compose", "Custom", "Downsample", "Grey", "Mask", "Noise"
 _INVERTING = ("invert", "inverter", "inverting", "inverting_files", "latents", "operator")
 
 _ROOM = {
-    **dict.fromkeys(_API, "preimage.api"),
+    **dict.fromkeys(_API, "preimage.api.basics"),
     **dict.fromkeys(_CORE, "preimage.core"),
-    **dict.fromkeys(_ENCODERS, "preimage.encoders"),
+    **dict.fromkeys(_ENCODERS, "preimage.api.encoders"),
     **dict.fromkeys(_INVERSION, "preimage.inversion"),
     **dict.fromkeys(_OPERATORS, "preimage.inversion.operators"),
-    **dict.fromkeys(_INVERTING, "preimage.inversions"),
-    **dict.fromkeys(("Edit", "edit", "edit_files"), "preimage.edits"),
-    **dict.fromkeys(_CONCEPTS, "preimage.concepts"),
-    **dict.fromkeys(_COUNTERFACTUALS, "preimage.counterfactuals"),
+    **dict.fromkeys(_INVERTING, "preimage.api.inversions"),
+    **dict.fromkeys(("Edit", "edit", "edit_files"), "preimage.api.edits"),
+    **dict.fromkeys(_CONCEPTS, "preimage.api.concepts"),
+    **dict.fromkeys(_COUNTERFACTUALS, "preimage.api.counterfactuals"),
     "Counterfactual": "preimage.exploration.counterfactual",
     **dict.fromkeys(_TRAVERSAL, "preimage.exploration.traversal"),
-    **dict.fromkeys(_TRAVERSALS, "preimage.traversals"),
+    **dict.fromkeys(_TRAVERSALS, "preimage.api.traversals"),
     "Direction": "preimage.exploration.direction",
-    **dict.fromkeys(("explain", "latent_map", "manifold"), "preimage.charts"),
-    **dict.fromkeys(("GuidedSamples", "density_ratio", "guided"), "preimage.guidance"),
-    "Samples": "preimage.sampling",
-    **dict.fromkeys(("arithmetic", "interpolate"), "preimage.walks"),
-    "compare": "preimage.comparison",
-    "evaluate": "preimage.evaluations",
+    **dict.fromkeys(("explain", "latent_map", "manifold"), "preimage.api.charts"),
+    **dict.fromkeys(("GuidedSamples", "density_ratio", "guided"), "preimage.api.guidance"),
+    "Samples": "preimage.api.sampling",
+    **dict.fromkeys(("arithmetic", "interpolate"), "preimage.api.walks"),
+    "compare": "preimage.api.comparison",
+    "evaluate": "preimage.api.evaluations",
     "Report": "preimage.evaluation",
-    "sample": "preimage.sampling",
+    "sample": "preimage.api.sampling",
 }
 
 __all__ = [
@@ -352,7 +352,7 @@ class _Package(ModuleType):
 
     @property
     def training(self) -> Any:
-        return importlib.import_module("preimage.api").training
+        return importlib.import_module("preimage.api.basics").training
 
     @training.setter
     def training(self, room: ModuleType) -> None:

@@ -151,7 +151,7 @@ def test_our_own_faults_say_so(preimage, monkeypatch: pytest.MonkeyPatch) -> Non
     def broken() -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("preimage.api.datasets", broken)
+    monkeypatch.setattr("preimage.api.basics.datasets", broken)
     monkeypatch.setitem(pi.__dict__, "datasets", broken)
     outcome = preimage("datasets")
     assert outcome.status == 1

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import preimage as pi
-from preimage.comparison import compare
+from preimage.api.comparison import compare
 
 pytestmark = pytest.mark.slow
 

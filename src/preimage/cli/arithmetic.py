@@ -37,7 +37,7 @@ def arithmetic(
 
     Writes the image it comes to, a sheet of the sum, and the latents.
     """
-    from preimage.walks import arithmetic_files
+    from preimage.api.walks import arithmetic_files
 
     with Bar() as bar:
         result = arithmetic_files(

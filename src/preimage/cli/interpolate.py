@@ -54,7 +54,7 @@ def interpolate(
 
     Writes an animation, a sheet of its frames, their latents, and the lengths of the way.
     """
-    from preimage.walks import interpolate_files
+    from preimage.api.walks import interpolate_files
 
     with Bar() as bar:
         result = interpolate_files(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from preimage.api.evaluations import evaluate
 from preimage.demo.material import Material
 from preimage.evaluation.scorecard import table
-from preimage.evaluations import evaluate
 from preimage.pictures import Section
 
 SCORES = ("kid", "precision", "coverage", "novelty", "copies", "modes")

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preimage.concepts import unlabelled_directions
+from preimage.api.concepts import unlabelled_directions
+from preimage.api.walks import arithmetic
 from preimage.data import faces
 from preimage.demo.material import SCALE, Material
 from preimage.exploration.attributes import columns
@@ -14,7 +15,6 @@ from preimage.exploration.counterfactual import Counterfactual, fit_counterfactu
 from preimage.exploration.direction import owner
 from preimage.exploration.traversal import traverse
 from preimage.pictures import Figure, Section, pairs
-from preimage.walks import arithmetic
 
 EXAMPLES, FEWEST = 3000, 300  # labelled faces, at full effort and at least
 SHOWN = 8  # faces that are changed

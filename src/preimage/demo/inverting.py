@@ -10,7 +10,7 @@ from PIL import Image as Picture
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 
-from preimage import api
+from preimage.api import basics
 from preimage.core import LatentModel
 from preimage.data import images
 from preimage.demo.material import SCALE, Material
@@ -44,7 +44,7 @@ def inverted_faces(material: Material) -> Figure:
     targets = torch.cat([material.heldout("faces", CALIBRATION + SHOWN)[-SHOWN:], strangers])
     heldout = material.heldout("faces", CALIBRATION)
     found = searched(model, targets, heldout, start="encoder")
-    guess = api.reconstruct(model, targets).reconstruction
+    guess = basics.reconstruct(model, targets).reconstruction
     rows = {"image": targets, "encoder": guess, "found": found.images}
     rows["left over"] = found.images - targets
     caption = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from preimage import api
+from preimage.api import basics
 from preimage.nets import MLP
 from preimage.runs.training import Training
 
@@ -30,7 +30,7 @@ class Job:
     def training(self, folder: Path, *, effort: float, **settings: Any) -> Training:
         """Set the run up; fewer steps for less effort."""
         steps = max(2, round(self.steps * effort))
-        return api.training(
+        return basics.training(
             self.source,
             recipe=self.recipe,
             out=folder / self.name,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from preimage import api
+from preimage.api import basics
 from preimage.core import Step
 from preimage.demo.jobs import FACES, JOBS
 from preimage.demo.material import Material
@@ -19,7 +19,7 @@ from preimage.pictures import page
 from preimage.runs.files import check_free, write_bytes
 from preimage.runs.run import Run
 
-PathLike = api.PathLike
+PathLike = basics.PathLike
 VALIDATIONS = 6  # of each stage of training
 
 
@@ -58,8 +58,8 @@ def run_demo(
                 show(replace(step, stage=job.title))
         runs[job.name] = training.run
     material = Material(
-        data={"digits": api.dataset("digits"), "faces": api.dataset(FACES)},
-        models={name: api.load(run.path) for name, run in runs.items()},
+        data={"digits": basics.dataset("digits"), "faces": basics.dataset(FACES)},
+        models={name: basics.load(run.path) for name, run in runs.items()},
         runs=runs,
         seed=seed,
         effort=effort,

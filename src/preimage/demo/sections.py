@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from preimage import api
+from preimage.api import basics
 from preimage.demo.evaluating import evaluation
 from preimage.demo.exploring import exploration
 from preimage.demo.inverting import inversion
@@ -92,7 +92,7 @@ def losses(run: Run) -> Plot:
 def reconstructions(material: Material) -> Section:
     figures = []
     for name in ("digits", "faces"):
-        made = api.reconstruct(material.models[name], material.heldout(name, PAIRS))
+        made = basics.reconstruct(material.models[name], material.heldout(name, PAIRS))
         rows = {"original": made.original, "reconstruction": made.reconstruction}
         error = made.error.mean().sqrt().item() / 2
         caption = f"{name}: off by {error:.1%} of the range, root mean square"

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from preimage import api
+from preimage.api import basics
 from preimage.core import DataSpec, InputError, LatentModel, Step
 from preimage.data import Dataset, load_as
 from preimage.runs.run import Run
@@ -50,7 +50,7 @@ def source(
         )
     if isinstance(images, str | os.PathLike):
         if run is not None and run.plan.model.data.shape == spec.shape:
-            return api.fitted(images, run, progress=progress)
+            return basics.fitted(images, run, progress=progress)
         return load_as(images, spec, progress=progress)
     if isinstance(images, Dataset):
         if images.spec.shape != spec.shape:
@@ -61,7 +61,7 @@ def source(
         return images
     if isinstance(images, Tensor):
         return Tensors(*fitted(images, spec))
-    return Tensors(api.images(images, spec))  # type: ignore[arg-type]
+    return Tensors(basics.images(images, spec))  # type: ignore[arg-type]
 
 
 def fitted(images: Tensor, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:
@@ -116,5 +116,5 @@ def labels_of(
     if label is not None or not model.conditional:
         return model.labels_for(len(images), label)
     if isinstance(images, Dataset) and set(images.classes) <= set(model.classes) and images.classes:
-        return api.class_labels(model, images)
+        return basics.class_labels(model, images)
     return None

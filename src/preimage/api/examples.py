@@ -11,7 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preimage import api
+from preimage.api import basics
+from preimage.api.inversions import inverter, latents
+from preimage.api.observations import Images, PathLike, Progress, Tensors, labels_of
+from preimage.api.observations import source as observed
 from preimage.core import InputError, LatentModel, Step, seeds
 from preimage.core.errors import nearest_name
 from preimage.data import Dataset
@@ -19,9 +22,6 @@ from preimage.data import labels as label_files
 from preimage.exploration.attributes import Attribute, attribute, columns
 from preimage.exploration.joint import twins
 from preimage.inversion import Inverter
-from preimage.inversions import inverter, latents
-from preimage.observations import Images, PathLike, Progress, Tensors, labels_of
-from preimage.observations import source as observed
 from preimage.runs.run import Run
 
 EXAMPLES = 10_000  # images to learn from, at most
@@ -94,7 +94,7 @@ def _seen(
     """Images as the model takes them; those of a run where none are given."""
     progress = options["progress"]
     if run is not None and images is None:
-        return api.run_dataset(run, progress=progress)
+        return basics.run_dataset(run, progress=progress)
     if images is None:
         raise InputError("a model has no images of its own: give images=, or a run's folder")
     return observed(images, ready.model.data, progress, run=run)

@@ -14,7 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preimage import api
+from preimage.api import basics
+from preimage.api.inversions import ENCODED, inverter, latents
+from preimage.api.observations import Images, PathLike, Progress, Tensors, labels_of
+from preimage.api.observations import source as observed
 from preimage.core import Gaussian, InputError, LatentModel, Step, seeds
 from preimage.core.errors import nearest_name
 from preimage.core.words import words
@@ -27,9 +30,6 @@ from preimage.exploration.maps import NEIGHBOURS, LatentMap
 from preimage.exploration.maps import latent_map as _latent_map
 from preimage.exploration.understanding import Understanding, understanding
 from preimage.inversion import Inverter
-from preimage.inversions import ENCODED, inverter, latents
-from preimage.observations import Images, PathLike, Progress, Tensors, labels_of
-from preimage.observations import source as observed
 from preimage.pictures import Plot, png
 from preimage.pictures import manifold as drawn_manifold
 from preimage.pictures.map import SIDE, drawn_map, thumbnail_places, thumbnail_side
@@ -234,7 +234,7 @@ def _points(
         return _samples(ready, SAMPLED if n is None else n, label, seed)
     data: Dataset | Tensors
     if images is None and run is not None:
-        data = api.run_dataset(run, progress=progress)
+        data = basics.run_dataset(run, progress=progress)
     else:
         assert images is not None
         data = observed(images, ready.model.data, progress, run=run)

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preimage import api
+from preimage.api import basics
+from preimage.api.inversions import inverter, latents
+from preimage.api.observations import PathLike, Progress
 from preimage.core import InputError, LatentModel, Unsupported
 from preimage.exploration.decoding import check_room
 from preimage.exploration.direction import Direction, summary
 from preimage.exploration.traversal import STRENGTHS, Effects, Traversal, effects, traverse
-from preimage.inversions import inverter, latents
-from preimage.observations import PathLike, Progress
 from preimage.pictures import check_format, pairs, png
 from preimage.runs import directions as files
 from preimage.runs.files import check_free, write_out
@@ -54,7 +54,7 @@ def load_direction(run: PathLike, name: str, *, model: LatentModel | None = None
     Raises InputError where there is none of that name, and where it was fitted on other weights.
     """
     found = files.load_direction(Run.open(Path(run)).path, name)
-    found.check(api.load(run) if model is None else model)
+    found.check(basics.load(run) if model is None else model)
     return found
 
 
@@ -76,7 +76,7 @@ def export_direction(direction: Direction, path: PathLike) -> Path:
 def import_direction(path: PathLike, model: LatentModel | PathLike) -> Direction:
     """Read such a file. Raises InputError where it belongs to another model."""
     found = files.import_direction(Path(path))
-    found.check(model if isinstance(model, LatentModel) else api.load(model))
+    found.check(model if isinstance(model, LatentModel) else basics.load(model))
     return found
 
 
@@ -85,7 +85,7 @@ def save_directions(run: PathLike, directions: Sequence[Direction]) -> list[Path
 
     Raises InputError for one that belongs to another model.
     """
-    model = api.load(run)
+    model = basics.load(run)
     for one in directions:
         one.check(model)
         files.check_name(one.name)
@@ -192,7 +192,7 @@ def starting(
         return Start(z, ready.model.labels_for(n, label), tuple(f"sample {i}" for i in range(n)))
     if ready.model.conditional and label is None:
         raise Unsupported("this model is told the class of each image; give --label")
-    data = api.fitted(images, Run.open(Path(run)), progress=progress)
+    data = basics.fitted(images, Run.open(Path(run)), progress=progress)
     z = latents(ready, data, n=n, label=label, progress=progress, **search)
     return Start(z, ready.model.labels_for(len(z), label), tuple(map(str, data.names[: len(z)])))
 

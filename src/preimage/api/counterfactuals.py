@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from preimage import api
+from preimage.api import basics
+from preimage.api.examples import Model, Values, asked, of_images, opened, usable
+from preimage.api.observations import Images, PathLike, Progress
 from preimage.core import LatentModel
-from preimage.examples import Model, Values, asked, of_images, opened, usable
 from preimage.exploration.counterfactual import Counterfactual, fit_counterfactual
 from preimage.exploration.direction import owner
-from preimage.observations import Images, PathLike, Progress
 from preimage.runs import counterfactuals as files
 from preimage.runs.run import Run
 
@@ -70,7 +70,7 @@ def save_counterfactual(run: PathLike, found: Counterfactual) -> Path:
 
     Raises InputError where it belongs to another model.
     """
-    found.check(api.load(run))
+    found.check(basics.load(run))
     return files.save_counterfactual(Path(run), found)
 
 
@@ -82,7 +82,7 @@ def load_counterfactual(run: PathLike, *, model: LatentModel | None = None) -> C
     Raises InputError where there is none, and where it was fitted on other weights.
     """
     found = files.load_counterfactual(Run.open(Path(run)).path)
-    found.check(api.load(run) if model is None else model)
+    found.check(basics.load(run) if model is None else model)
     return found
 
 

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preimage import api
+from preimage.api import basics
+from preimage.api.observations import Images, Tensors
+from preimage.api.observations import source as observed
 from preimage.core import InputError, LatentModel, Step, seeds
 from preimage.data import Dataset
 from preimage.exploration import guided as _guided
 from preimage.exploration.guided import GuidedSamples
 from preimage.exploration.ratio import MOST, DensityRatio, fit_ratio
 from preimage.inversion.fingerprint import fingerprint
-from preimage.observations import Images, Tensors
-from preimage.observations import source as observed
 from preimage.runs.ratios import load_ratio, save_ratio
 from preimage.runs.run import Run
 
@@ -59,7 +59,7 @@ def guided(
     model without real images to go by.
     """
     chosen = _guided.method(method, **options)
-    model = what if isinstance(what, LatentModel) else api.load(what, device=device)
+    model = what if isinstance(what, LatentModel) else basics.load(what, device=device)
     model.labels_for(1, label)  # or say at once that there is no such class
     model.space.chosen(prior)
     if ratio is None:
@@ -85,7 +85,7 @@ def density_ratio(
     that what it held out can still judge; of images given, all. Raises InputError where there are
     none, or fewer than 100.
     """
-    model = what if isinstance(what, LatentModel) else api.load(what, device=device)
+    model = what if isinstance(what, LatentModel) else basics.load(what, device=device)
     return _ratio(what, model, real, prior, seed=seed, progress=progress)
 
 
@@ -125,7 +125,7 @@ def _real(
     if run is None:
         raise InputError("samples are guided by real images, and none are given; pass real=")
     try:
-        return api.run_dataset(run, progress=progress)
+        return basics.run_dataset(run, progress=progress)
     except InputError as error:
         raise InputError(
             f"samples are guided by the images that {run.path} was trained on, and they are gone: "

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preimage import api
+from preimage.api import basics
+from preimage.api.observations import PathLike, Progress
 from preimage.core import DataSpec, InputError, LatentModel
 from preimage.data import Dataset, load_as
 from preimage.evaluation import Material, Report, chosen
@@ -22,7 +23,6 @@ from preimage.evaluation.sides import Computed, Generator, Held, Rows, Samples, 
 from preimage.inversion.terms import LPIPS
 from preimage.metrics.extractors import Extractor, Features, extractor, stamp
 from preimage.metrics.reconstruction import Distance
-from preimage.observations import PathLike, Progress
 from preimage.runs.files import check_free, readable_errors, write_bytes, write_json
 from preimage.runs.run import Run
 from preimage.training.likelihood import Likelihood
@@ -152,7 +152,7 @@ def _of_run(
 ) -> tuple[Material, tuple[str, str]]:
     """A run against the images it held out, or against others."""
     run = Run.open(path)
-    model = api.load(path, device=device)
+    model = basics.load(path, device=device)
     own, notes = _own(run, needed=images is None or reference is not None, progress=progress)
     mixed = np.random.default_rng(seed)
     if images is not None:
@@ -197,7 +197,7 @@ def _beside(
 def _own(run: Run, *, needed: bool, progress: Progress | None) -> tuple[Dataset | None, Notes]:
     """What a run was trained on, or why that is not known. Raises InputError where it must be."""
     try:
-        return api.run_dataset(run, progress=progress), ()
+        return basics.run_dataset(run, progress=progress), ()
     except InputError as reason:
         if needed:
             raise
@@ -221,7 +221,7 @@ def _of_images(
     if images is None:
         raise InputError("nothing to hold it against; give real images as the second argument")
     if isinstance(subject, str | Path):
-        subject = api.dataset(subject, progress=progress)
+        subject = basics.dataset(subject, progress=progress)
     elif isinstance(subject, Tensor | np.ndarray):
         subject = _real(subject, None, progress)
     model = subject if isinstance(subject, LatentModel) else None
@@ -295,7 +295,7 @@ def _real(images: Any, spec: DataSpec | None, progress: Progress | None) -> Data
     """Real images from whatever is given, brought to a spec where there is one."""
     if isinstance(images, str | Path):
         if spec is None:
-            return api.dataset(images, progress=progress)
+            return basics.dataset(images, progress=progress)
         return load_as(images, spec, progress=progress)
     if isinstance(images, Dataset):
         return images
@@ -344,8 +344,8 @@ def _attacked(
         except InputError:
             return None, None
     other = Run.open(Path(reference))
-    known = api.run_dataset(other, progress=progress)
-    return candidates(own, reference=known, seed=seed), api.load(other.path, device=device)
+    known = basics.run_dataset(other, progress=progress)
+    return candidates(own, reference=known, seed=seed), basics.load(other.path, device=device)
 
 
 def _likelihood(run: Run) -> str:

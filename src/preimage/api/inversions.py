@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preimage import api
+from preimage.api import basics
+from preimage.api.observations import Images, PathLike, Progress, Tensors, fitted, labels_of
+from preimage.api.observations import source as observed
 from preimage.core import InputError, LatentModel, Step
 from preimage.core.errors import nearest_name
 from preimage.data import Dataset
@@ -20,8 +22,6 @@ from preimage.inversion import Inversion, Inverter, Inverting, Settings, Targets
 from preimage.inversion.fingerprint import fingerprint
 from preimage.inversion.operators.words import operator
 from preimage.inversion.stream import Sink
-from preimage.observations import Images, PathLike, Progress, Tensors, fitted, labels_of
-from preimage.observations import source as observed
 from preimage.runs.encoders import FOLDER, has_encoder, load_encoder
 from preimage.runs.files import check_free
 from preimage.runs.inversions import RESUME, InversionFolder
@@ -54,7 +54,7 @@ def inverter(model: LatentModel | PathLike, *, device: str = "auto") -> Inverter
 def encoded(run: PathLike, *, device: str = "auto") -> LatentModel:
     """The model of a run, with the encoder that was learned for it where there is one."""
     path = Run.open(Path(run)).path
-    generator = api.load(path, device=device)
+    generator = basics.load(path, device=device)
     return load_encoder(path / FOLDER, generator) if has_encoder(path) else generator
 
 
@@ -103,9 +103,9 @@ def _prepared(
     elif isinstance(settings.start, Tensor):
         return  # held-out images have no starts of their own
     else:
-        data = api.run_dataset(Run.open(run), progress=progress)
+        data = basics.run_dataset(Run.open(run), progress=progress)
         held = data.heldout[:calibration]
-        heldout, labels = data.batch(held), api.class_labels(ready.model, data)
+        heldout, labels = data.batch(held), basics.class_labels(ready.model, data)
         labels = None if labels is None else labels[held]
     for step in ready.calibrating(heldout, labels, settings):
         if progress is not None:

@@ -12,9 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preimage.core import InputError, LatentModel, Step, seeds
-from preimage.core.errors import nearest_name
-from preimage.examples import (
+from preimage.api.examples import (
     EXAMPLES,
     Classifier,
     Examples,
@@ -28,6 +26,9 @@ from preimage.examples import (
     opened,
     usable,
 )
+from preimage.api.observations import Images, PathLike, Progress
+from preimage.core import InputError, LatentModel, Step, seeds
+from preimage.core.errors import nearest_name
 from preimage.exploration import unlabelled
 from preimage.exploration.attributes import Attribute
 from preimage.exploration.calibration import Reader, calibrated, calibrated_jointly
@@ -36,7 +37,6 @@ from preimage.exploration.direction import Direction, owner
 from preimage.exploration.joint import METHOD as JOINT
 from preimage.exploration.joint import fit_jointly
 from preimage.exploration.labelled import CLASSIFIERS, METHODS, check_kind, fit
-from preimage.observations import Images, PathLike, Progress
 from preimage.runs import directions as files
 from preimage.runs.run import Run
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from preimage import api
+from preimage.api import basics
 from preimage.core import InputError, LatentModel, Step
 from preimage.core.config import changed, unknown_option
 from preimage.core.errors import nearest_name
@@ -83,9 +83,9 @@ def encoder_training(
     Raises InputError for an unknown net or option, a latent space without a prior, and an `out`
     that exists.
     """
-    api._check_budget(steps, minutes)
+    basics._check_budget(steps, minutes)
     run = None if isinstance(what, LatentModel) else Run.open(Path(what))
-    model = what if isinstance(what, LatentModel) else api.load(what)
+    model = what if isinstance(what, LatentModel) else basics.load(what)
     model.space.chosen()  # or say at once that there is nothing to sample from
     folder = Path(out) if out is not None else None if run is None else run.path / _encoders.FOLDER
     if folder is not None and folder.exists() and any(folder.iterdir()) and not replace:
@@ -121,7 +121,7 @@ def train_encoder(
         if progress is not None:
             progress(step)
     trainer = job.trainer if isinstance(job, Training) else job
-    model = what if isinstance(what, LatentModel) else api.load(what)
+    model = what if isinstance(what, LatentModel) else basics.load(what)
     assert isinstance(trainer.average, EncodedModel)
     encoder = trainer.average.encoder
     return EncodedModel(model, encoder.to(model.device)).eval()
@@ -133,7 +133,7 @@ def resume_encoder(run: PathLike, *, progress: Progress | None = None) -> Traini
     folder = opened.path / _encoders.FOLDER
     began = _encoders.open_encoder(folder)
     began.check_resumable()
-    model, facts = api.load(run), began.config["data"]
+    model, facts = basics.load(run), began.config["data"]
     source, seed = facts["source"], began.config["training"]["seed"]
     own = source in (GENERATED, opened.config["data"]["source"])
     images, _ = _images(model, opened, None if own else source, source == GENERATED, seed, progress)
@@ -149,7 +149,7 @@ def load_encoder(
 
     Raises InputError where the run has none, or has had other weights since.
     """
-    generator = api.load(run) if model is None else model
+    generator = basics.load(run) if model is None else model
     found = _encoders.load_encoder(Path(run) / _encoders.FOLDER, generator)
     return found.to(best_device(device)) if model is None else found
 
@@ -214,18 +214,18 @@ def _images(
         images = source
     elif source is None:
         assert run is not None
-        images = api.run_dataset(run, progress=progress)
+        images = basics.run_dataset(run, progress=progress)
     elif run is not None:
-        images = api.fitted(source, run, progress=progress)
+        images = basics.fitted(source, run, progress=progress)
     else:
         sides = {"size": (model.data.height, model.data.width), "channels": model.data.channels}
-        images = api.dataset(source, progress=progress, **sides)
+        images = basics.dataset(source, progress=progress, **sides)
     if model.conditional and images.classes != model.classes:
-        labels = api.class_labels(model, images)
+        labels = basics.class_labels(model, images)
         assert labels is not None
         images = dataclasses.replace(images, labels=labels.numpy(), classes=model.classes)
     return images, {
-        "source": GENERATED if images.source == GENERATED else api._absolute(images.source),
+        "source": GENERATED if images.source == GENERATED else basics._absolute(images.source),
         "options": {},
         "name": images.name,
         "fingerprint": images.fingerprint,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from preimage import api
+from preimage.api import basics
 from preimage.core import InputError, LatentModel, Step
 from preimage.data import Dataset
 from preimage.evaluation import Comparison, report
@@ -47,7 +47,7 @@ def compare(
     prior: to sample from: "normal", "mixture"; unset, each model's own.
     progress: called with each Step of the training, its stage beginning with the recipe's name,
         and of the measuring.
-    options: those of `api.training`: steps, minutes, precision, data, …
+    options: those of `basics.training`: steps, minutes, precision, data, …
 
     Raises InputError where there is nothing to compare, where the models' images differ in shape,
     and where `out` holds something already.
@@ -70,7 +70,7 @@ def compare(
         )
         what = tuple(run.path for run in runs.values())
         models = {
-            name: api.load(path, device=device) for name, path in zip(runs, what, strict=True)
+            name: basics.load(path, device=device) for name, path in zip(runs, what, strict=True)
         }
     elif options:
         raise InputError(f"'{next(iter(options))}' is an option of training; these are trained")
@@ -109,10 +109,10 @@ def _trained(
     """A run of each recipe, below `folder`; all of them are set up before the first one trains."""
     if len(set(recipes)) < 2:
         raise InputError("--recipes names fewer than two different recipes; give two or more")
-    jobs: dict[str, api.Training] = {}
+    jobs: dict[str, basics.Training] = {}
     try:
         for name in recipes:
-            jobs[name] = api.training(
+            jobs[name] = basics.training(
                 source, recipe=name, out=folder / name, progress=progress, **options
             )
     except InputError:  # leave nothing of those that were accepted before it
@@ -143,7 +143,7 @@ def _opened(what: Sequence[PathLike | LatentModel], *, device: str) -> dict[str,
         if isinstance(item, LatentModel):
             name, model = type(item).__name__, item
         else:
-            name, model = Path(item).resolve().name, api.load(item, device=device)
+            name, model = Path(item).resolve().name, basics.load(item, device=device)
         unique, number = name, 2
         while unique in models:
             unique, number = f"{name} {number}", number + 1
@@ -162,11 +162,11 @@ def _images(
     run = next((Run.open(Path(item)) for item in what if not isinstance(item, LatentModel)), None)
     if run is not None:
         if source is None:
-            return api.run_dataset(run, progress=progress)
-        return api.fitted(source, run, progress=progress)
+            return basics.run_dataset(run, progress=progress)
+        return basics.fitted(source, run, progress=progress)
     if source is None:
         raise InputError("models that are no runs need source=, the images to judge them by")
-    return api.dataset(source, progress=progress)
+    return basics.dataset(source, progress=progress)
 
 
 def _measured(

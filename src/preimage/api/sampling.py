@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from preimage import api
+from preimage.api import basics
 from preimage.core import InputError, LatentModel
 from preimage.data import Dataset
 from preimage.evaluation.copies import Watch, draw
@@ -57,7 +57,7 @@ def sample(
     check_room(model, n)
     known = no_copies_of
     if known is not None and not isinstance(known, Dataset):
-        known = api.run_dataset(Run.open(Path(known)))
+        known = basics.run_dataset(Run.open(Path(known)))
     watch = None if known is None else Watch(known)
     drawn = draw(
         model,

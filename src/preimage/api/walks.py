@@ -16,6 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from preimage.api.inversions import encoded, latents
+from preimage.api.observations import Images, PathLike, Progress
+from preimage.api.observations import source as observed
 from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
 from preimage.core.words import counted
@@ -23,9 +26,6 @@ from preimage.exploration.arithmetic import Term, combined, parse
 from preimage.exploration.decoding import decoded
 from preimage.exploration.paths import METHODS, Walk, check_method, walk
 from preimage.inversion import Inverter
-from preimage.inversions import encoded, latents
-from preimage.observations import Images, PathLike, Progress
-from preimage.observations import source as observed
 from preimage.pictures import check_format, contact_sheet, pairs, png
 from preimage.runs.files import write_json, write_out
 from preimage.runs.latents import SavedLatents

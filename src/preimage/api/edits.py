@@ -15,7 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preimage import api
+from preimage.api import basics
+from preimage.api.inversions import invert, inverter, latents
+from preimage.api.observations import Images, PathLike, Progress, Tensors, labels_of
+from preimage.api.observations import source as observed
 from preimage.applications.counterfactuals import MOVES, mover
 from preimage.applications.editing import Edit, Editor
 from preimage.applications.moves import Mover, Value
@@ -30,9 +33,6 @@ from preimage.exploration.counterfactual import Counterfactual
 from preimage.exploration.direction import Direction
 from preimage.inversion import Inverter
 from preimage.inversion.encoder import EncodedModel
-from preimage.inversions import invert, inverter, latents
-from preimage.observations import Images, PathLike, Progress, Tensors, labels_of
-from preimage.observations import source as observed
 from preimage.runs.counterfactuals import has_counterfactual, load_counterfactual
 from preimage.runs.directions import all_directions
 from preimage.runs.editing import FiledEdit, Photographs, Rows, fitting
@@ -251,7 +251,7 @@ def _pictures(
     elif isinstance(source, FileSource):
         items, skipped = [Item(source.path.name, str(source.path))], []
     else:
-        data = api.fitted(images, run, progress=progress)
+        data = basics.fitted(images, run, progress=progress)
         return Rows(data), list(data.skipped)
     if not items:
         raise InputError(f"{images} holds no files")
