@@ -1,0 +1,140 @@
+"""Defects put into good images on purpose: what scores are chosen by, before any real one is seen.
+
+A defect has a form (a spot, a scratch, a patch of clouds, or a large piece) and a filling (lighter
+or darker, noise, or a turned piece of another good image), laid over the image at an opacity.
+Zavrtanik, Kristan & Skočaj, "DRÆM", 2021, and Li et al., "CutPaste", 2021, train on such; here they
+also say which scores are worth their place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from preimage.inversion.operators import Blur
+
+Generator = torch.Generator
+MARKED = 0.3  # opacity above which a pixel counts as defective
+
+
+def spot(side: tuple[int, int], g: Generator) -> Tensor:
+    """An ellipse with an uneven edge: opacity (H, W) in [0, 1]."""
+    H, W = side
+    short = min(H, W)
+    r = math.exp(_between(math.log(max(1.5, short / 48)), math.log(max(3.0, short / 7)), g))
+    stretch, angle = math.exp(_between(-0.8, 0.8, g)), _between(0, math.pi, g)
+    y, x = _grid(side, _between(0.1, 0.9, g) * H, _between(0.1, 0.9, g) * W)
+    u = (x * math.cos(angle) + y * math.sin(angle)) / stretch**0.5
+    v = (y * math.cos(angle) - x * math.sin(angle)) * stretch**0.5
+    d = (u.square() + v.square()).sqrt() / r + clouds(side, 1.5, g) * _between(0, 0.35, g)
+    return torch.sigmoid((1 - d) * r * _between(1, 3, g))
+
+
+def scratch(side: tuple[int, int], g: Generator) -> Tensor:
+    """A thin line that wanders."""
+    H, W = side
+    short = min(H, W)
+    steps = int(_between(0.2, 1.2, g) * short)
+    turn = 0.03 * torch.randn(1, generator=g) + 0.15 * torch.randn(steps, generator=g)
+    angle = _between(0, 2 * math.pi, g) + turn.cumsum(0)
+    y = _between(0.1, 0.9, g) * H + angle.sin().cumsum(0)
+    x = _between(0.1, 0.9, g) * W + angle.cos().cumsum(0)
+    inside = (y >= 0) & (y < H) & (x >= 0) & (x < W)
+    mask = torch.zeros(H, W)
+    mask[y[inside].long(), x[inside].long()] = 1
+    width = math.exp(_between(math.log(0.7), math.log(max(0.9, short / 40)), g))
+    mask = Blur(width)(mask[None, None])[0, 0]
+    return (1.6 * mask / mask.max().clamp_min(1e-6)).clamp_max(1)
+
+
+def patch_of_clouds(side: tuple[int, int], g: Generator) -> Tensor:
+    """Where smooth noise is highest."""
+    field = clouds(side, _between(1.3, 2.2, g), g)
+    level = field.flatten().kthvalue(int(_between(0.85, 0.99, g) * field.numel())).values
+    return torch.sigmoid(12 * (field - level))
+
+
+def piece(side: tuple[int, int], g: Generator) -> Tensor:
+    """A rectangle of up to half the image."""
+    H, W = side
+    h, w = (max(2, int(_between(0.15, 0.7, g) * length)) for length in side)
+    y, x = (int(_between(0, length - part + 1, g)) for length, part in ((H, h), (W, w)))
+    mask = torch.zeros(H, W)
+    mask[y : y + h, x : x + w] = 1
+    return mask
+
+
+FORMS: dict[str, Callable[[tuple[int, int], Generator], Tensor]] = {
+    "spot": spot,
+    "scratch": scratch,
+    "clouds": patch_of_clouds,
+    "piece": piece,
+}
+
+
+def shifted(x: Tensor, other: Tensor, g: Generator) -> Tensor:
+    """Lighter or darker, with less of its own texture."""
+    sign = 1.0 if _between(0, 1, g) < 0.5 else -1.0
+    contrast = x.std().clamp_min(0.05)
+    return x.mean() + (x - x.mean()) * _between(0, 1, g) + sign * contrast * _between(1.5, 4, g)
+
+
+def noisy(x: Tensor, other: Tensor, g: Generator) -> Tensor:
+    """Noise of the image's own contrast."""
+    contrast = x.std().clamp_min(0.05)
+    field = clouds((x.shape[-2], x.shape[-1]), _between(0, 1.5, g), g)
+    shift = 1.5 * torch.randn(1, generator=g)
+    return x.mean() + contrast * (field * _between(0.7, 2.5, g) + shift)
+
+
+def another(x: Tensor, other: Tensor, g: Generator) -> Tensor:
+    """Another good image, turned or mirrored."""
+    turned = other.rot90(int(_between(1, 4, g)), (-2, -1)) if _between(0, 1, g) < 0.7 else other
+    if _between(0, 1, g) < 0.5:
+        turned = turned.flip(-1)
+    if turned.shape != x.shape:
+        turned = torch.nn.functional.interpolate(turned[None], size=x.shape[-2:])[0]
+    return turned
+
+
+FILLINGS: dict[str, Callable[[Tensor, Tensor, Generator], Tensor]] = {
+    "shifted": shifted,
+    "noisy": noisy,
+    "another": another,
+}
+
+
+def defective(
+    x: Tensor, other: Tensor, g: Generator, *, form: str | None = None
+) -> tuple[Tensor, Tensor]:
+    """An image (C, H, W) with one defect, and where it is: (H, W) bool.
+
+    other: another good image, of which pieces are taken. form: of `FORMS`; drawn where unset.
+    """
+    side = (x.shape[-2], x.shape[-1])
+    form = form or list(FORMS)[int(_between(0, len(FORMS), g))]
+    fill = list(FILLINGS)[int(_between(0, len(FILLINGS), g))]
+    opacity = FORMS[form](side, g) * _between(0.35, 1, g)
+    new = FILLINGS[fill](x, other, g).clamp(-1, 1)
+    return x + opacity * (new - x), opacity > MARKED
+
+
+def clouds(side: tuple[int, int], smoothness: float, g: Generator) -> Tensor:
+    """Noise with a spectrum of f^−smoothness: (H, W), of mean 0 and spread 1."""
+    H, W = side
+    fy, fx = torch.fft.fftfreq(H)[:, None], torch.fft.rfftfreq(W)[None]
+    f = (fx.square() * _between(0.3, 3, g) + fy.square()).sqrt() + 1 / max(H, W)
+    z = torch.randn(2, *f.shape, generator=g)
+    field = torch.fft.irfft2(torch.complex(z[0], z[1]) * f**-smoothness, s=side)
+    return (field - field.mean()) / field.std().clamp_min(1e-6)
+
+
+def _grid(side: tuple[int, int], y: float, x: float) -> tuple[Tensor, Tensor]:
+    return torch.arange(side[0])[:, None] - y, torch.arange(side[1])[None] - x
+
+
+def _between(low: float, high: float, g: Generator) -> float:
+    return low + (high - low) * torch.rand(1, generator=g).item()

@@ -1,0 +1,1 @@
+"""One way a file of telling odd images from good ones."""

@@ -1,0 +1,133 @@
+"""The scores by name, which of them suit given images, and what a set of them reads together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from preimage.applications.anomaly.calibration import BorderCalibration
+from preimage.applications.anomaly.images import Images, batches, one_size
+from preimage.applications.anomaly.scores.hog import HogDistance, HogNeighbours
+from preimage.applications.anomaly.scores.model import (
+    Density,
+    FeatureResidual,
+    Reconstruction,
+    Redrawing,
+)
+from preimage.applications.anomaly.scores.patches import Patches
+from preimage.applications.anomaly.scores.score import Reading, Score
+from preimage.core import InputError, LatentModel
+from preimage.core.errors import nearest_name
+
+LARGE = 64  # pixels of the shorter side, from which images are taken for photographs of surfaces
+
+ALONE: dict[str, Callable[..., Score]] = {
+    "patches": Patches,
+    "hog-neighbours": HogNeighbours,
+    "hog-distance": HogDistance,
+}
+OF_MODEL: dict[str, Callable[[Redrawing], Score]] = {
+    "reconstruction": Reconstruction,
+    "feature-residual": FeatureResidual,
+    "density": Density,
+}
+NAMES = (*ALONE, *OF_MODEL)
+
+
+def suited(images: Images, model: LatentModel | None) -> dict[str, dict[str, Any]]:
+    """Names and options of the scores that "auto" tries."""
+    short = min(min(x.shape[1:]) for x in (images[:1] if one_size(images) else images))
+    patches = {"reduce": 2, "light": 12.0} if short >= LARGE else {"reduce": 1, "light": 0.0}
+    found: dict[str, dict[str, Any]] = {"patches": patches}
+    if one_size(images):
+        found |= {"hog-neighbours": {}, "hog-distance": {}}
+    if model is not None:
+        found |= {"reconstruction": {}, "density": {}}
+        found |= {"feature-residual": {}} if model.can("features") else {}
+    return found
+
+
+def named(
+    names: str | Sequence[str], images: Images, model: LatentModel | None
+) -> dict[str, dict[str, Any]]:
+    """Names and options of the scores asked for.
+
+    Raises InputError for a name that is none, and for scores of a model where there is no model.
+    """
+    best = suited(images, model)
+    if names == "auto":
+        return best
+    wanted = [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in NAMES:
+            raise InputError(f"no anomaly score '{name}'; {nearest_name(name, ('auto', *NAMES))}")
+        if name in OF_MODEL and model is None:
+            raise InputError(f"the anomaly score '{name}' is a model's; give a model")
+    if not wanted:
+        raise InputError(f"scores= names no score; choose from: auto, {', '.join(NAMES)}")
+    return {name: best.get(name, {}) for name in wanted}
+
+
+def made(options: Mapping[str, Mapping[str, Any]], model: LatentModel | None) -> dict[str, Score]:
+    """Scores not yet fitted."""
+    redrawing = None if model is None else Redrawing(model)
+    return {
+        name: ALONE[name](**chosen) if name in ALONE else OF_MODEL[name](_given(name, redrawing))
+        for name, chosen in options.items()
+    }
+
+
+def _given(name: str, redrawing: Redrawing | None) -> Redrawing:
+    if redrawing is None:
+        raise InputError(f"this detector uses the score '{name}' of a model; give its model")
+    return redrawing
+
+
+def readings(scores: Mapping[str, Score], images: Images) -> Iterator[tuple[Tensor, Tensor, dict]]:
+    """Indices, the images, and name → Reading, batch by batch."""
+    for index, x in batches(images):
+        with torch.no_grad():
+            yield index, x, {name: score.read(x) for name, score in scores.items()}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What readings come to, once their maps are calibrated and weighed against each other.
+
+    An image's parts are the scores it was given directly, the highest cell and the mean of each
+    map, and the highest cell of the weighted sum of the maps.
+    """
+
+    borders: Mapping[str, BorderCalibration]  # by the score whose maps they are of
+    weights: Mapping[str, float]  # of the maps in their sum; those of weight 0 are left out
+    direct: tuple[str, ...]  # scores that rate images directly
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        of_maps = [f"{name}: {what}" for name in self.borders for what in ("highest", "mean")]
+        return (*self.direct, *of_maps, *(("map: highest",) if self.weights else ()))
+
+    def __call__(self, read: Mapping[str, Reading], side: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Of B images: parts (B, P), and the summed map (B, *side), zero where there are none."""
+        columns = [read[name].scores for name in self.direct]
+        total = None
+        for name, border in self.borders.items():
+            maps = border(read[name].maps)  # type: ignore[arg-type]
+            columns += [maps.amax((1, 2)), maps.mean((1, 2))]
+            if weight := self.weights.get(name):
+                large = weight * enlarged(maps, side)
+                total = large if total is None else total + large
+        if total is None:
+            B = len(next(iter(read.values())).scores)  # type: ignore[arg-type]
+            return torch.stack(columns, 1), torch.zeros(B, *side)  # type: ignore[arg-type]
+        return torch.stack([*columns, total.amax((1, 2))], 1), total  # type: ignore[list-item]
+
+
+def enlarged(maps: Tensor, side: tuple[int, int]) -> Tensor:
+    """Maps (B, h, w) → (B, *side)."""
+    return F.interpolate(maps[:, None], size=side, mode="bilinear", align_corners=False)[:, 0]

@@ -1,0 +1,163 @@
+"""Scores fitted in folds, and what they read of good images and of planted defects.
+
+Every good image is read by scores that were fitted without it, and so is the same image with a
+defect put in. From these readings come the calibration of maps, their weights in the summed map,
+and the parts that the detector weighs. In the end every score is fitted to all images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from preimage.applications.anomaly import suite
+from preimage.applications.anomaly.calibration import BorderCalibration
+from preimage.applications.anomaly.combining import weights
+from preimage.applications.anomaly.defects import FORMS, defective
+from preimage.applications.anomaly.images import Images, chosen
+from preimage.applications.anomaly.scores.score import Reading, Score
+from preimage.core import LatentModel, Step, seeds
+
+FOLDS = 3
+PLANTED = 400  # images that get a defect of each form
+PIXELS = 400  # of each defective image, that maps are weighed by: half of them in the defect
+
+
+class Tuning:
+    """`run` does it all, and leaves `scores`, `parts`, `surface`, `good` and `bad`."""
+
+    scores: dict[str, Score]  # fitted to all images
+    parts: suite.Parts
+    surface: BorderCalibration  # of the summed map
+    good: Tensor  # (N, P): parts of good images, out of fold
+    bad: dict[str, Tensor]  # form of the defect → (M, P), out of fold
+
+    def __init__(
+        self,
+        options: Mapping[str, Mapping[str, Any]],
+        model: LatentModel | None,
+        images: Images,
+        *,
+        seed: int = 0,
+    ):
+        self.options, self.model, self.images, self.seed = options, model, images, seed
+
+    def run(self, groups: Tensor | None = None) -> Iterator[Step]:
+        """groups: (N,), alike for images that are never to be in different folds."""
+        total, n = 3 * FOLDS + 2, len(self.images)
+        folds = self._folds(n if groups is None else None, groups)
+        fitted = []
+        for k in range(FOLDS):
+            yield Step(k, total, stage="fit scores without a third of the images")
+            fitted.append(self._fitted((folds != k).nonzero()[:, 0]))
+        some = torch.randperm(n, generator=seeds.generator(self.seed, "planted"))[:PLANTED]
+        yield Step(FOLDS, total, stage="read good images")
+        borders, direct = self._calibrated(fitted, folds, some)
+        self.parts = suite.Parts(borders, {name: 1 / len(borders) for name in borders}, direct)
+        planted = {}
+        for form in FORMS:
+            yield Step(FOLDS + 1, total, stage=f"plant defects: {form}")
+            planted[form] = self._planted(form, some)
+        if borders:
+            yield Step(FOLDS + 2, total, stage="weigh heat maps")
+            self.parts = suite.Parts(borders, self._map_weights(fitted, folds, planted), direct)
+        self.bad = {}
+        for form, (index, images, _) in planted.items():
+            yield Step(2 * FOLDS, total, stage=f"read planted defects: {form}")
+            self.bad[form] = self._parts(fitted, folds[index], images)[0]
+        yield Step(3 * FOLDS, total, stage="read good images")
+        self.good, maps = self._parts(fitted, folds, self.images, maps_of=some)
+        self.surface = BorderCalibration.fit(maps)
+        yield Step(3 * FOLDS + 1, total, stage="fit scores to all images")
+        self.scores = self._fitted(torch.arange(n))
+
+    def _folds(self, n: int | None, groups: Tensor | None) -> Tensor:
+        """Which fold each image is in, whole groups together: (N,)."""
+        member = torch.arange(n) if groups is None else groups  # type: ignore[arg-type]
+        kinds, member = member.unique(return_inverse=True)
+        order = torch.randperm(len(kinds), generator=seeds.generator(self.seed, "folds"))
+        return (order % FOLDS)[member]
+
+    def _fitted(self, index: Tensor) -> dict[str, Score]:
+        scores = suite.made(self.options, self.model)
+        for score in scores.values():
+            score.fit(chosen(self.images, index), seed=self.seed)
+        return scores
+
+    def _by_fold(
+        self, fitted: list[dict[str, Score]], folds: Tensor, images: Images
+    ) -> Iterator[tuple[Tensor, Tensor, dict[str, Reading]]]:
+        """Out-of-fold readings: indices into `images`, the images, name → reading."""
+        for k, scores in enumerate(fitted):
+            rows = (folds == k).nonzero()[:, 0]
+            if len(rows):
+                for index, x, read in suite.readings(scores, chosen(images, rows)):
+                    yield rows[index], x, read
+
+    def _calibrated(
+        self, fitted: list[dict[str, Score]], folds: Tensor, some: Tensor
+    ) -> tuple[dict[str, BorderCalibration], tuple[str, ...]]:
+        """Each map's calibration, and which scores rate images directly."""
+        maps: dict[str, list[Tensor]] = {}
+        direct: dict[str, None] = {}
+        for _, _, read in self._by_fold(fitted, folds[some], chosen(self.images, some)):
+            for name, reading in read.items():
+                if reading.maps is not None:
+                    maps.setdefault(name, []).append(reading.maps)
+                if reading.scores is not None:
+                    direct[name] = None
+        return {name: BorderCalibration.fit(part) for name, part in maps.items()}, tuple(direct)
+
+    def _planted(self, form: str, some: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Indices of images, these with a defect of that form, and where it is."""
+        g = seeds.generator(self.seed, "planted", form)
+        others = some[torch.randperm(len(some), generator=g)]
+        pairs = [
+            defective(self.images[i], self.images[j], g, form=form)
+            for i, j in zip(some.tolist(), others.tolist(), strict=True)
+        ]
+        return some, [x for x, _ in pairs], [mask for _, mask in pairs]
+
+    def _map_weights(
+        self, fitted: list[dict[str, Score]], folds: Tensor, planted: Mapping[str, tuple]
+    ) -> dict[str, float]:
+        """Weights of the maps, by how well they tell defective pixels from others."""
+        borders = self.parts.borders
+        good, bad = [], []
+        for form, (index, images, masks) in planted.items():
+            g, inside = seeds.generator(self.seed, "pixels", form), []
+            for rows, x, read in self._by_fold(fitted, folds[index], images):
+                side = (x.shape[2], x.shape[3])
+                maps = [suite.enlarged(b(read[n].maps), side) for n, b in borders.items()]  # type: ignore[arg-type]
+                stacked = torch.stack(maps, -1)  # (B, H, W, M)
+                for row, pixels in zip(rows.tolist(), stacked, strict=True):
+                    inside.append(_some(pixels[masks[row]], g))
+                    good.append(_some(pixels[~masks[row]], g))
+            bad.append(torch.cat(inside))
+        found = weights(torch.cat(good), [part for part in bad if len(part)])
+        return {name: w for name, w in zip(borders, found.tolist(), strict=True) if w > 0}
+
+    def _parts(
+        self,
+        fitted: list[dict[str, Score]],
+        folds: Tensor,
+        images: Images,
+        *,
+        maps_of: Tensor | None = None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Out-of-fold parts (N, P), and the summed maps of the images `maps_of`."""
+        rows, maps = [], []
+        for index, x, read in self._by_fold(fitted, folds, images):
+            parts, total = self.parts(read, (x.shape[2], x.shape[3]))
+            rows.append((index, parts))
+            if maps_of is not None:
+                maps.append(total[torch.isin(index, maps_of)])
+        order = torch.cat([index for index, _ in rows]).argsort()
+        return torch.cat([part for _, part in rows])[order], maps
+
+
+def _some(rows: Tensor, g: torch.Generator) -> Tensor:
+    return rows[torch.randperm(len(rows), generator=g)[: PIXELS // 2]]
