@@ -20,6 +20,7 @@ from preimage.core.errors import nearest_name
 from preimage.data import Dataset
 from preimage.inversion import Inversion, Inverter, Inverting, Settings, Targets
 from preimage.inversion.fingerprint import fingerprint
+from preimage.inversion.judging import judged
 from preimage.inversion.operators.words import operator
 from preimage.inversion.stream import Sink
 from preimage.runs.encoders import FOLDER, has_encoder, load_encoder
@@ -112,6 +113,25 @@ def _prepared(
             progress(step)
     if run is not None:
         save_preparations(Run.open(run), ready)
+
+
+def judge(
+    ready: Inverter,
+    found: Inversion,
+    *,
+    run: PathLike | None = None,
+    calibration: int | Tensor = CALIBRATION,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Inversion:
+    """What an inversion can say besides its latents, said of latents that are there already.
+
+    run: whose held-out images a verdict is held against; `calibration` as `inverting` takes it.
+    settings: those that the latents were found with, and restarts= or posterior= besides.
+    """
+    chosen = Settings.of(**settings)
+    _prepared(ready, chosen, calibration, None if run is None else Path(run), progress)
+    return judged(ready, found, ready.problem(found.target, found.labels, chosen), chosen)
 
 
 def inverting(
@@ -313,6 +333,7 @@ __all__ = [
     "inverter",
     "inverting",
     "inverting_files",
+    "judge",
     "latents",
     "operator",
 ]

@@ -1,0 +1,8 @@
+"""What jobs there are, one file a kind."""
+
+from __future__ import annotations
+
+from preimage.studio.jobs.kind import Kind
+from preimage.studio.jobs.kinds.invert import INVERT
+
+KINDS: dict[str, Kind] = {"invert": INVERT}
