@@ -29,11 +29,13 @@ from preimage.cli.map import map
 from preimage.cli.recipes import recipes
 from preimage.cli.reconstruct import reconstruct
 from preimage.cli.sample import sample
+from preimage.cli.studio import studio
 from preimage.cli.train import train
 from preimage.cli.traverse import traverse
 
 VERBS: dict[str, Callable[..., Any]] = {
     "demo": demo,
+    "studio": studio,
     "train": train,
     "sample": sample,
     "reconstruct": reconstruct,

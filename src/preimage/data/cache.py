@@ -66,7 +66,7 @@ def entries(cache: str | os.PathLike[str] | None = None) -> list[Entry]:
 def clear(cache: str | os.PathLike[str] | None = None, *, downloads: bool = False) -> int:
     """Delete all decoded data sets, and downloads too if asked; the bytes that were freed."""
     freed = 0
-    kinds = ("data", "splits", "statistics", *(("downloads",) if downloads else ()))
+    kinds = ("data", "splits", "statistics", "studio", *(("downloads",) if downloads else ()))
     for folder in (root(cache) / kind for kind in kinds):
         for file in folder.rglob("*"):
             with contextlib.suppress(OSError):

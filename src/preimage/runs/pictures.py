@@ -59,9 +59,14 @@ def save_latents(
 
     model: whose latents they are, remembered by its fingerprint.
     """
+    return write_out(Path(path), latents_bytes(model=model, **arrays))
+
+
+def latents_bytes(*, model: LatentModel | None = None, **arrays: Tensor | None) -> bytes:
+    """The bytes of such a file."""
     buffer = io.BytesIO()
     kept = {name: array.numpy() for name, array in arrays.items() if array is not None}
     if model is not None:
         kept["model"] = np.array(owner(model))
     np.savez(buffer, allow_pickle=False, **kept)  # type: ignore[arg-type]
-    return write_out(Path(path), buffer.getvalue())
+    return buffer.getvalue()

@@ -1,0 +1,136 @@
+"""Pictures as they are asked for: one binary WebSocket, and the latest request wins.
+
+A page asks as often as its slider moves. While one picture is made, only the last request that came
+meanwhile is kept, so the picture never lags behind the hand. What goes back is a small header and
+raw pixels: at these sizes a PNG would take longer to pack than to send.
+
+    u32 id, u16 width, u16 height, u8 channels, u8 flags, u16 0, f32 fade, f32 milliseconds; pixels
+
+Little-endian. Flag 1: it went wrong, and instead of pixels comes JSON that says how and where.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from preimage.core import InputError
+from preimage.studio.args import parse
+from preimage.studio.render import Rendered, render
+from preimage.studio.workspace import Workspace
+
+if TYPE_CHECKING:
+    from preimage.studio.app import Studio
+
+HEADER = struct.Struct("<IHHBBHff")
+ERROR = 1  # flag
+RATE = 1000  # messages a second, above which a page is let go
+LONGEST = 1 << 16  # bytes of a message
+
+
+def one_thread() -> None:
+    """More threads are no quicker at one image, and wait for one another."""
+    torch.set_num_threads(1)
+
+
+def decoding_thread() -> ThreadPoolExecutor:
+    """The thread in which all live pictures are made, one after another."""
+    return ThreadPoolExecutor(1, "decode", initializer=one_thread)
+
+
+def frame(number: int, made: Rendered) -> bytes:
+    height, width, channels = made.pixels.shape
+    milliseconds = 1000 * made.seconds
+    head = HEADER.pack(number, width, height, channels, 0, 0, made.fade, milliseconds)
+    return head + made.pixels.tobytes()
+
+
+def error_frame(number: int, message: str, where: str) -> bytes:
+    said = json.dumps({"error": message, "where": where}, ensure_ascii=False)
+    return HEADER.pack(number, 0, 0, 0, ERROR, 0, 1.0, 0.0) + said.encode()
+
+
+def answer(workspace: Workspace, number: int, args: Any) -> bytes:
+    """The frame of a request; whatever goes wrong is one as well."""
+    try:
+        return frame(number, render(workspace, parse(args)))
+    except InputError as error:
+        return error_frame(number, str(error), getattr(error, "where", "args"))
+    except Exception as error:  # one picture that fails must not end the others
+        logging.getLogger(__name__).exception("a picture could not be made")
+        return error_frame(number, f"{type(error).__name__}: {error}"[:200], "args")
+
+
+def read(text: str) -> tuple[int, Any]:
+    """The number of a request and its arguments. Raises ValueError where it is none."""
+    request = json.loads(text)
+    number = request["id"]
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 32:
+        raise ValueError("the id of a request is a whole number of 32 bits")
+    return number, request.get("args")
+
+
+class Conversation:
+    """One page's requests: what came last, and what is being made."""
+
+    def __init__(self, studio: Studio, socket: WebSocket):
+        self.studio, self.socket = studio, socket
+        self.latest: tuple[int, Any] | None = None
+        self.wake = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Take requests until the page leaves, or asks for more than any hand can."""
+        second, count = time.monotonic(), 0
+        while True:
+            text = await self.socket.receive_text()
+            now = time.monotonic()
+            second, count = (second, count + 1) if now - second < 1 else (now, 1)
+            if count > RATE or len(text) > LONGEST:
+                await self.socket.close(1008)
+                return
+            try:
+                self.latest = read(text)
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                await self.socket.send_bytes(error_frame(0, "this is no request", "args"))
+                continue
+            self.wake.set()
+
+    async def speak(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self.wake.wait()
+            self.wake.clear()
+            assert self.latest is not None
+            number, args = self.latest
+            made = await loop.run_in_executor(
+                self.studio.decoding, answer, self.studio.workspace, number, args
+            )
+            await self.socket.send_bytes(made)
+
+
+def router(studio: Studio) -> APIRouter:
+    made = APIRouter()
+
+    @made.websocket("/api/live")
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+        conversation = Conversation(studio, socket)
+        speaking = asyncio.ensure_future(conversation.speak())
+        try:
+            with suppress(WebSocketDisconnect, KeyError, RuntimeError):
+                await conversation.listen()
+        finally:
+            speaking.cancel()
+            with suppress(BaseException):
+                await speaking
+
+    return made

@@ -1,0 +1,122 @@
+"""What a page must know of the run that is open before it can show anything."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Body
+
+import preimage
+from preimage.exploration.direction import Direction
+from preimage.studio import images
+from preimage.studio.workspace import Workspace
+
+if TYPE_CHECKING:
+    from preimage.studio.app import Studio
+
+REACH = 3.0  # standard deviations that a slider goes both ways
+SHOWN = 512  # numbers of the latent with a slider, those that vary most
+DEAD = 0.05  # standard deviations of the prior: a number that varies less does nothing
+
+
+def run_id(path: Path) -> str:
+    return secrets.token_hex(4)
+
+
+def about(studio: Studio) -> dict[str, Any]:
+    """The session of the run that is open."""
+    workspace = studio.workspace
+    model, data = workspace.model, workspace.data
+    spec, shape = model.data, tuple(model.space.shape)
+    known = {"name": workspace.run.config.get("data", {}).get("name", ""), "n": 0}
+    known |= {"attributes": [], "categories": {}, "missing": workspace.complaint}
+    if data is not None:
+        categories = {name: list(values) for name, values in data.categories.items()}
+        known |= {"name": data.name, "n": len(data), "categories": categories}
+        known["attributes"] = list(data.attributes)
+    return {
+        "id": workspace.id,
+        "name": workspace.name,
+        "recipe": workspace.run.config.get("recipe", ""),
+        "runs": len(studio.runs),
+        "image": {"channels": spec.channels, "height": spec.height, "width": spec.width},
+        "latents": model.space.size if len(shape) == 1 else None,
+        "shape": list(shape),
+        "classes": list(model.classes),
+        "conditional": model.conditional,
+        "encoder": model.can("encode"),
+        "critic": model.can("critic"),
+        "data": known,
+        "directions": [_direction(one) for one in workspace.directions().values()],
+        "dims": dims(workspace),
+        "maps": list(workspace.charts),
+        "exports": ["png", "gif", "webp", *_video(), "latents", "command"],
+        "panels": dict(studio.panels),
+        "limits": {
+            "upload_bytes": images.BYTES,
+            "upload_pixels": images.PIXELS,
+            "images": images.COUNT,
+        },
+        "folders": len(studio.folders),
+        "version": preimage.__version__,
+    }
+
+
+def _direction(one: Direction) -> dict[str, Any]:
+    kind = "named"
+    if one.normal is None and one.method in ("pca", "features", "sefa", "jacobian"):
+        kind = "unlabelled"
+    elif one.method == "counterfactual":
+        kind = "counterfactual"
+    described: dict[str, Any] = {"name": one.name, "kind": kind, "method": one.method}
+    described |= {"unit": "standard deviations", "low": -REACH, "high": REACH}
+    accuracy = one.report.get("accuracy")
+    if isinstance(accuracy, int | float) and math.isfinite(accuracy):
+        described["accuracy"] = accuracy
+    return described
+
+
+def dims(workspace: Workspace) -> list[dict[str, Any]]:
+    """Single numbers of the latent: how far each goes, and whether it does anything."""
+    size, z = workspace.model.space.size, workspace.latents
+    if z is None or len(z) < 2:
+        sd, index = [1.0] * min(size, SHOWN), list(range(min(size, SHOWN)))
+    else:
+        spread = z.flatten(1).std(0)
+        index = sorted(spread.topk(min(size, SHOWN)).indices.tolist())
+        sd = [float(spread[i]) for i in index]
+    return [
+        {"index": i, "low": -REACH * max(s, DEAD), "high": REACH * max(s, DEAD), "sd": s}
+        | {"active": s > DEAD}
+        for i, s in zip(index, sd, strict=True)
+    ]
+
+
+def _video() -> list[str]:
+    return ["mp4"] if importlib.util.find_spec("av") is not None else []
+
+
+def router(studio: Studio) -> APIRouter:
+    made = APIRouter(prefix="/api")
+
+    @made.get("/session")
+    def session() -> dict[str, Any]:
+        return about(studio)
+
+    @made.get("/runs")
+    def runs() -> list[dict[str, Any]]:
+        return [
+            {"id": name, "name": path.resolve().name, "opened": name == studio.workspace.id}
+            for name, path in studio.runs.items()
+        ]
+
+    @made.post("/open")
+    def open(body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+        studio.open(str(body.get("id")))
+        return about(studio)
+
+    return made
