@@ -36,14 +36,14 @@ def main(arguments: list[str]) -> None:
     module, lane, *run = arguments
     faulthandler.enable()
     kinds = importlib.import_module(module).KINDS
-    bench = Bench(Path(run[0]) if run else None)
+    bench = Bench()
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     if lane != "now" and hasattr(os, "nice"):
         os.nice(POLITE)
     if run and lane == "now":
         with contextlib.suppress(InputError):  # the first job will say what is wrong
-            bench.inverter()
+            bench.inverter(Path(run[0]))
     while path := lines.get():
         _do(JobFolder(Path(path)), kinds, bench)
 

@@ -41,6 +41,14 @@ class Working:
         return self.record.request
 
     @property
+    def run(self) -> Path:
+        """The run that was open when the job was asked for."""
+        return Path(self.request["run"])
+
+    def inverter(self) -> Inverter:
+        return self.bench.inverter(self.run)
+
+    @property
     def path(self) -> Path:
         return self.folder.path
 
@@ -135,21 +143,14 @@ def heat(values: Tensor) -> bytes:
 class Bench:
     """What stays from one job to the next in the same process."""
 
-    def __init__(self, run: Path | None):
-        self._run = run
+    def __init__(self) -> None:
+        self._run: Path | None = None
         self._inverter: Inverter | None = None
 
-    @property
-    def run(self) -> Path:
-        """The run that the studio was opened on."""
-        if self._run is None:
-            raise ValueError("this worker was started without a run")
-        return self._run
-
-    def inverter(self) -> Inverter:
-        """The run's generator, made ready once."""
+    def inverter(self, run: Path) -> Inverter:
+        """A run's generator, made ready once; that of the last run that was asked for stays."""
         from preimage.api.inversions import inverter
 
-        if self._inverter is None:
-            self._inverter = inverter(self.run)
+        if self._inverter is None or self._run != run:
+            self._run, self._inverter = run, inverter(run)
         return self._inverter
