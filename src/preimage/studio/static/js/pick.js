@@ -2,6 +2,7 @@
 /** "The next picture you point at is A": a question that the map, the view or Escape answers. */
 
 import { button, fill, h } from "./dom.js";
+import { received } from "./drag.js";
 import { describe } from "./words.js";
 
 /** @typedef {import("./types.js").Base} Base */
@@ -30,6 +31,11 @@ export class Picker {
   /** @param {{title: string}} request @returns {Promise<Base | null>} null when it was given up */
   ask({ title }) {
     this.answer(null);
+    const file = h("input", { type: "file", accept: "image/*", hidden: true });
+    file.addEventListener("change", async () => {
+      const chosen = file.files?.[0];
+      if (chosen) this.answer(await received(chosen));
+    });
     this.say(`${title}: point at the map, or press Escape.`);
     fill(
       this.place,
@@ -46,6 +52,8 @@ export class Picker {
             icon: "dice",
             onClick: () => this.answer({ kind: "sample", seed: Math.floor(Math.random() * 1e6) }),
           }),
+          button({ label: "A file…", icon: "upload", onClick: () => file.click() }),
+          file,
           button({ label: "Cancel", kind: "quiet", onClick: () => this.answer(null) }),
         ),
       ),

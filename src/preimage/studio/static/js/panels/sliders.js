@@ -1,6 +1,141 @@
 // @ts-check
-export const id = "sliders", title = "sliders", icon = "sliders", key = "s", hint = "…";
-/** @param {import("../types.js").Session} _ */
-export const available = (_) => true;
-/** @param {HTMLElement} element */
-export function mount(element) { element.textContent = ""; }
+/** Sliders: directions with a name, directions found without labels, and single latents. */
+
+import { choice, fill, h } from "../dom.js";
+import { slider } from "../slider.js";
+import { without } from "../words.js";
+
+/** @typedef {import("../types.js").Studio} Studio */
+/** @typedef {import("../types.js").Session} Session */
+
+const MANY = 10; // rows shown of a group before "show all"
+
+export const id = "sliders";
+export const title = "Sliders";
+export const icon = "sliders";
+export const key = "s";
+export const hint = "Each slider changes one thing about the picture. Double-click puts it back.";
+
+/** @param {Session} session */
+export const available = (session) => session.directions.length > 0 || session.dims.length > 0;
+
+/** @param {HTMLElement} element @param {Studio} studio */
+export function mount(element, studio) {
+  const { args, session } = studio;
+  /** @type {Map<string, ReturnType<typeof slider>>} by "moves.NAME" or "dims.INDEX" */
+  const rows = new Map();
+  const filter = h("input", { type: "search", placeholder: "Find a slider", "aria-label": "Find a slider", on: { input: narrow } });
+  const groups = h("div", { class: "stack" });
+  const classes = session.conditional && session.classes.length > 0 ? classPicker(studio) : null;
+  fill(element, classes, filter, groups);
+  build();
+
+  studio.onSession(build);
+  args.subscribe((_, why) => why !== "preview" && update());
+  studio.live.subscribe(({ error }) => {
+    for (const [where, row] of rows) row.complain(error?.where === where ? error.error : "");
+  });
+
+  function build() {
+    rows.clear();
+    const named = session.directions.filter(({ kind }) => kind !== "unlabelled");
+    const found = session.directions.filter(({ kind }) => kind === "unlabelled");
+    const active = session.dims.filter((dim) => dim.active);
+    const idle = session.dims.filter((dim) => !dim.active);
+    filter.hidden = session.directions.length + session.dims.length <= MANY;
+    fill(
+      groups,
+      group("Directions with a name", named.map(direction), {
+        empty: session.panels.name ? "None yet. Choose examples under Name and give them one." : "",
+      }),
+      group("Found without labels", found.map(direction)),
+      group("Single latents", active.map(dimension), { folded: named.length + found.length > 0 }),
+      group("Latents that do nothing", idle.map(dimension), { folded: true }),
+    );
+    update();
+  }
+
+  /** @param {import("../types.js").Direction} direction */
+  function direction({ name, unit, low, high, accuracy, kind }) {
+    const badge = accuracy === undefined || accuracy === null
+      ? kind === "counterfactual" ? { text: "bends", title: "A counterfactual: it follows the picture instead of a straight line" } : null
+      : { text: `${Math.round(accuracy * 100)} %`, title: "How often it tells images with it from those without" };
+    return row(`moves.${name}`, { name: label(name), unit, low, high, badge }, (value, gesture) => {
+      const moves = value === 0 ? without(args.get().moves, name) : { ...args.get().moves, [name]: value };
+      args.patch({ moves }, { gesture });
+    });
+  }
+
+  /** @param {import("../types.js").Dimension} dim */
+  function dimension({ index, low, high }) {
+    const name = String(index);
+    return row(`dims.${index}`, { name: `Latent ${index}`, unit: "", low, high, badge: null }, (value, gesture) => {
+      const dims = value === 0 ? without(args.get().dims, name) : { ...args.get().dims, [name]: value };
+      args.patch({ dims }, { gesture });
+    });
+  }
+
+  /** @param {string} where @param {Parameters<typeof slider>[0]} about
+   * @param {(value: number, gesture: string) => void} change */
+  function row(where, about, change) {
+    const made = slider(about, (value) => change(value, where));
+    rows.set(where, made);
+    return made.element;
+  }
+
+  function update() {
+    const { moves, dims } = args.get();
+    for (const [where, row] of rows) {
+      const name = where.slice(where.indexOf(".") + 1);
+      row.set((where.startsWith("moves.") ? moves[name] : dims[name]) ?? 0);
+    }
+  }
+
+  /** Only the sliders whose name holds what was typed, from every group. */
+  function narrow() {
+    const text = filter.value.trim().toLowerCase();
+    groups.classList.toggle("narrowed", text !== "");
+    for (const row of rows.values()) {
+      row.element.hidden = !row.name.toLowerCase().includes(text);
+    }
+    if (text) for (const folded of groups.querySelectorAll("details")) folded.open = true;
+  }
+}
+
+/** `pca:1` as people say it. @param {string} name */
+function label(name) {
+  const [kind, number] = name.split(":");
+  const words = { pca: "Component", features: "Feature component", sefa: "Weights", jacobian: "Jacobian" };
+  const word = words[/** @type {keyof typeof words} */ (kind)];
+  return word && number !== undefined ? `${word} ${number}` : name;
+}
+
+/** @param {string} name @param {HTMLElement[]} rows @param {{folded?: boolean, empty?: string}} [options] */
+function group(name, rows, { folded = false, empty = "" } = {}) {
+  if (rows.length === 0) return empty ? h("section", null, h("h3", null, name), h("p", { class: "hint small" }, empty)) : null;
+  const rest = rows.length - MANY;
+  const shown = folded || rest <= 2 ? rows : rows.slice(0, MANY);
+  const list = h("div", { class: "sliders" }, shown);
+  if (folded) {
+    return h("details", { class: "fold" }, h("summary", null, name, h("span", { class: "badge" }, rows.length)), list);
+  }
+  const section = h("section", { class: "slider-group" }, h("h3", null, name), list);
+  if (shown.length < rows.length) {
+    const more = h("div", { class: "sliders" }, rows.slice(MANY));
+    section.append(h("details", { class: "fold" }, h("summary", null, `${rest} more`), more));
+  }
+  return section;
+}
+
+/** Which class a conditional model draws. @param {Studio} studio */
+function classPicker({ args, session }) {
+  const picker = choice({
+    label: "Class",
+    options: session.classes.map((name, index) => ({ value: index, label: name })),
+    value: args.get().label ?? 0,
+    onChange: (value) => args.patch({ label: Number(value) }),
+  });
+  picker.element.classList.add("classes");
+  args.subscribe(() => picker.set(args.get().label ?? 0));
+  return h("section", { class: "slider-group" }, h("h3", null, "Class"), picker.element);
+}

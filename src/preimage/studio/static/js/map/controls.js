@@ -1,0 +1,165 @@
+// @ts-check
+/** What stands on the map: search, colour, dots or images, lasso, zoom, legend, the selection. */
+
+import { floats } from "../api.js";
+import { button, choice, fill, h, select as menu } from "../dom.js";
+import { bind } from "../keys.js";
+import { theme } from "../theme.js";
+import { openFind } from "./find.js";
+import { openLegend } from "./legend.js";
+
+/** @typedef {import("./scene.js").Scene} Scene */
+/** @typedef {import("../types.js").Studio} Studio */
+
+/**
+ * @param {HTMLElement} place @param {Studio} studio
+ * @param {{n: number, method: string, trustworthiness: number | null,
+ *   columns: import("./colours.js").Column[]}} about
+ * @param {{scene: Scene, redraw: () => void, repaint: () => void, fit: () => void,
+ *   lasso: (on: boolean) => void, zoom: (factor: number) => void}} map
+ */
+export function openControls(place, studio, about, map) {
+  const { scene } = map;
+  /** @type {number[] | null} */
+  let matches = null;
+  /** @type {Set<number>} */
+  let kinds = new Set();
+  const { select } = studio;
+
+  const find = openFind(studio, (indices) => {
+    matches = indices;
+    light();
+  });
+  const legendPlace = h("div", { class: "legend", role: "group", "aria-label": "Legend" });
+  const showLegend = openLegend(legendPlace, (chosen) => {
+    kinds = chosen;
+    light();
+  });
+  const columns = menu(
+    [
+      { value: "", label: "One colour" },
+      ...about.columns.map((column, i) => ({ value: String(i), label: column.name })),
+    ],
+    { label: "Colour by", value: about.columns.length ? "0" : "", onChange: colour },
+  );
+  const mode = choice({
+    label: "What is drawn",
+    options: [
+      { value: "auto", label: "Auto", title: "Dots from afar, images from near" },
+      { value: "dots", label: "Dots" },
+      { value: "images", label: "Images" },
+    ],
+    value: scene.mode,
+    onChange(value) {
+      scene.mode = /** @type {import("./scene.js").Mode} */ (value);
+      size.hidden = value === "dots";
+      map.redraw();
+    },
+  });
+  const size = h("input", {
+    type: "range",
+    class: "size",
+    min: "8",
+    max: "72",
+    value: String(scene.size),
+    title: "Size of the images",
+    "aria-label": "Size of the images",
+    on: {
+      input: () => {
+        scene.size = Number(size.value);
+        map.redraw();
+      },
+    },
+  });
+  const lassoButton = button({
+    icon: "lasso",
+    title: "Lasso: draw around images to select them (L, or drag with Shift)",
+    pressed: false,
+    onClick: () => lasso(lassoButton.getAttribute("aria-pressed") !== "true"),
+  });
+  const selected = h("div", { class: "selected", hidden: true, role: "status" });
+
+  /** @param {boolean} on */
+  function lasso(on) {
+    lassoButton.setAttribute("aria-pressed", String(on));
+    map.lasso(on);
+  }
+
+  /** What stays lit: the matches of the search, of the legend's kinds, of the lasso. */
+  function light() {
+    const { lit, values, n } = scene;
+    lit.fill(matches ? 0 : 1);
+    for (const index of matches ?? []) lit[index] = 1;
+    if (kinds.size > 0 && values) {
+      for (let i = 0; i < n; i += 1) if (!kinds.has(values[i])) lit[i] = 0;
+    }
+    const held = select.get();
+    if (held.length > 0) {
+      const inside = new Uint8Array(n);
+      for (const index of held) inside[index] = 1;
+      for (let i = 0; i < n; i += 1) lit[i] &= inside[i];
+    }
+    map.repaint();
+  }
+
+  /** @param {string} value index of a column, or nothing */
+  async function colour(value) {
+    const column = value === "" ? null : about.columns[Number(value)];
+    try {
+      scene.values = column ? await floats(`map/column/${value}`) : null;
+    } catch (error) {
+      studio.toast(/** @type {Error} */ (error).message, { kind: "error" });
+      return;
+    }
+    scene.column = column;
+    kinds = new Set();
+    showLegend(column, theme(), true);
+    light();
+  }
+
+  select.subscribe((indices) => {
+    selected.hidden = indices.length === 0;
+    fill(
+      selected,
+      h("strong", null, `${indices.length.toLocaleString("en")} selected`),
+      button({ label: "Clear", kind: "quiet", onClick: () => select.set([]) }),
+    );
+    light();
+  });
+
+  const share = about.trustworthiness;
+  const trust = share ? ` · ${Math.round(share * 100)} % of neighbours true` : "";
+  place.append(
+    h(
+      "div",
+      { class: "map-top" },
+      find.element,
+      h("div", { class: "map-set" }, columns, mode.element, size, lassoButton),
+    ),
+    h("div", { class: "map-foot" }, legendPlace, h("p", { class: "map-note" }, `${about.n.toLocaleString("en")} images · ${about.method}${trust}`)),
+    h(
+      "div",
+      { class: "zoom", role: "group", "aria-label": "Zoom" },
+      button({ icon: "plus", title: "Nearer (+)", onClick: () => map.zoom(1.5) }),
+      button({ icon: "minus", title: "Farther (−)", onClick: () => map.zoom(1 / 1.5) }),
+      button({ icon: "fit", title: "Show all (0)", onClick: map.fit }),
+    ),
+    selected,
+  );
+
+  const group = "Map";
+  bind(
+    { key: "/", says: "Search", group, run: find.focus },
+    { key: "l", says: "Lasso", group, run: () => lasso(lassoButton.getAttribute("aria-pressed") !== "true") },
+    { key: "arrows", says: "Look around (Shift: farther)", group },
+    { key: "enter", says: "Hold the picture under the cross", group },
+    { key: "+ −", says: "Nearer, farther", group },
+    { key: "0", says: "Show all", group, run: map.fit },
+  );
+
+  return {
+    lasso,
+    legend: () => showLegend(scene.column, theme()),
+    start: () => colour(columns.value),
+  };
+}

@@ -1,0 +1,89 @@
+// @ts-check
+/** A slider about zero, with its name, its value to type, and a way back. */
+
+import { button, freshId, h } from "./dom.js";
+import { number } from "./words.js";
+
+/** A step of 1, 2 or 5 of some decade, about a hundredth of the way. @param {number} span */
+function niceStep(span) {
+  const rough = Math.max(span, 1e-6) / 120;
+  const decade = 10 ** Math.floor(Math.log10(rough));
+  return decade * (rough / decade < 1.5 ? 1 : rough / decade < 3.5 ? 2 : 5);
+}
+
+/**
+ * @param {{name: string, unit: string, low: number, high: number,
+ *   badge: {text: string, title: string} | null}} about
+ * @param {(value: number) => void} change while it is dragged, typed or put back
+ */
+export function slider({ name, unit, low, high, badge }, change) {
+  const step = niceStep(high - low);
+  const digits = Math.max(0, -Math.floor(Math.log10(step)));
+  const id = freshId();
+  const range = h("input", { type: "range", class: "slide", id, min: String(low), max: String(high), step: String(step), value: "0" });
+  const value = h("input", { type: "text", inputMode: "decimal", class: "value", value: "0", "aria-label": `${name}, value` });
+  const back = button({ icon: "reset", kind: "quiet", title: `Put ${name} back`, onClick: () => put(0) });
+  const complaint = h("p", { class: "error small", role: "alert", hidden: true });
+  const element = h(
+    "div",
+    { class: "slider" },
+    h("label", { for: id, title: name }, name),
+    h(
+      "span",
+      { class: "slider-end" },
+      badge ? h("span", { class: "badge", title: badge.title }, badge.text) : null,
+      back,
+      value,
+      unit ? h("span", { class: "unit", title: unit === "sd" ? "standard deviations" : unit }, unit) : null,
+    ),
+    range,
+    complaint,
+  );
+
+  /** @param {number} to */
+  function set(to) {
+    range.value = String(to);
+    if (document.activeElement !== value) value.value = number(to, digits);
+    const share = (/** @type {number} */ at) => (100 * (at - low)) / (high - low);
+    const [zero, here] = [share(Math.min(high, Math.max(low, 0))), share(Math.min(high, Math.max(low, to)))];
+    range.style.setProperty("--from", `${Math.min(zero, here)}%`);
+    range.style.setProperty("--to", `${Math.max(zero, here)}%`);
+    range.style.setProperty("--zero", `${zero}%`);
+    range.setAttribute("aria-valuetext", `${number(to, digits)} ${unit}`.trim());
+    element.classList.toggle("moved", to !== 0);
+    back.tabIndex = to === 0 ? -1 : 0;
+  }
+
+  /** @param {number} to */
+  function put(to) {
+    set(to);
+    change(to);
+  }
+
+  range.addEventListener("input", () => put(Number(Number(range.value).toFixed(6))));
+  range.addEventListener("dblclick", () => put(0));
+  range.addEventListener("keydown", (event) => {
+    if (event.key !== "Backspace" && event.key !== "Delete") return;
+    event.preventDefault();
+    put(0);
+  });
+  value.addEventListener("focus", () => value.select());
+  value.addEventListener("change", () => {
+    const typed = Number(value.value.replace("−", "-").replace(",", "."));
+    if (Number.isFinite(typed)) put(typed);
+    else value.value = number(Number(range.value), digits);
+  });
+  set(0);
+
+  return {
+    element,
+    name,
+    set,
+    /** @param {string} message or nothing */
+    complain(message) {
+      if (complaint.textContent === message) return;
+      complaint.textContent = message;
+      complaint.hidden = message === "";
+    },
+  };
+}
