@@ -22,10 +22,24 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from preimage.core import InputError
-from preimage.studio import events, exports, gallery, items, live, maps, session, uploads
+from preimage.studio import (
+    check,
+    events,
+    exports,
+    gallery,
+    items,
+    live,
+    maps,
+    naming,
+    search,
+    session,
+    training,
+    uploads,
+)
 from preimage.studio.events import Events
 from preimage.studio.gone import Gone
 from preimage.studio.guard import Guard
+from preimage.studio.jobs import routes as jobs
 from preimage.studio.live import decoding_thread
 from preimage.studio.workspace import Workspace
 
@@ -119,7 +133,8 @@ def create_app(studio: Studio, *, token: str, hosts: Sequence[str], port: int) -
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _our_fault)
-    for part in (session, maps, items, live, uploads, exports, gallery):
+    shown = (session, maps, items, live, uploads, exports, gallery)
+    for part in (*shown, jobs, training, search, check, naming):
         app.include_router(part.router(studio))
     app.include_router(events.router(studio.events))
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="static")

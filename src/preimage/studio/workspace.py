@@ -207,11 +207,14 @@ class Workspace:
 
     # --- latents that were kept ---
 
-    def keep(self, latent: Tensor, label: str | None = None) -> str:
-        """An id for a latent (1, *space.shape), for as long as the studio runs."""
+    def keep(self, latent: Tensor, label: str | None = None, *, name: str | None = None) -> str:
+        """An id for a latent (1, *space.shape), for as long as the studio runs.
+
+        name: the id itself, of a latent that has one already.
+        """
         if len(self._kept) >= KEPT:
             self._kept.pop(next(iter(self._kept)))
-        name = secrets.token_hex(8)
+        name = name or secrets.token_hex(8)
         self._kept[name] = (latent.detach().cpu().float(), label)
         return name
 

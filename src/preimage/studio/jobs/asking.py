@@ -55,6 +55,11 @@ def train(studio: Studio, body: dict[str, Any]) -> Asked:
     return Asked(f"Train on {request['name']}", request)
 
 
+def detector(studio: Studio, body: dict[str, Any]) -> Asked:
+    name = studio.workspace.run.config.get("data", {}).get("name", "the run's images")
+    return Asked(f"Learn what is normal of {name}", _of_run(studio))
+
+
 def _label(studio: Studio, label: object) -> str | None:
     """A class by its name. Raises InputError where the model does not know it."""
     if label is None:
@@ -84,5 +89,6 @@ def number(body: dict[str, Any], name: str, low: float, high: float, default: fl
 
 ASKED: dict[str, Callable[[Studio, dict[str, Any]], Asked]] = {
     "invert": invert,
+    "detector": detector,
     "train": train,
 }

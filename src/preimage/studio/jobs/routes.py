@@ -30,7 +30,6 @@ def router(studio: Studio) -> APIRouter:
     workspace = studio.workspace
     queue = Queue(workspace.folder / "jobs", run=workspace.path.resolve())
     queue.start()
-    queue.warm()
     studio.closing.append(queue.close)
     studio.panels |= {"bring": True, "jobs": True}
     known: set[str] = set()  # jobs whose latents the workspace has
@@ -53,6 +52,7 @@ def router(studio: Studio) -> APIRouter:
 
     @made.get("")
     def jobs() -> list[dict[str, Any]]:
+        queue.warm()  # a page that asks for jobs is one that will want one
         for job in queue.jobs():
             remember(studio.workspace, job, known)
         return [job.public() for job in queue.jobs()]

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from preimage.studio.jobs.kind import Kind
+from preimage.studio.jobs.kinds.detector import DETECTOR
 from preimage.studio.jobs.kinds.invert import INVERT
 from preimage.studio.jobs.kinds.train import TRAIN
 
-KINDS: dict[str, Kind] = {"invert": INVERT, "train": TRAIN}
+KINDS: dict[str, Kind] = {
+    "invert": INVERT,
+    "detector": DETECTOR,
+    "train": TRAIN,
+}
