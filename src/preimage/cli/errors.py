@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable
+from typing import Any
 
 import typer
 
@@ -54,15 +55,18 @@ def _is_input_error(error: BaseException) -> bool:
 
 def _usage(error: BaseException, verbs: Iterable[str]) -> str:
     """What is wrong with the command itself, and the nearest thing that is right."""
-    context = getattr(error, "ctx", None)
-    verb = context.info_name if context is not None and context.parent is not None else ""
+    context: Any = getattr(error, "ctx", None)
+    path = "" if context is None else context.command_path
+    verb = path.partition(" ")[2]  # without the program's own name; of two words, below another
     if (option := getattr(error, "option_name", None)) and type(error).__name__ == "NoSuchOption":
         known = [o for p in context.command.params for o in p.opts] if context else []
         return f"no option '{option}'{f' for {verb}' if verb else ''}; {_nearest(option, known)}"
-    if not verb and context is not None and type(error).__name__ in ("UsageError", "NoSuchCommand"):
+    below = getattr(context.command, "commands", None) if context is not None else None
+    if below is not None and type(error).__name__ in ("UsageError", "NoSuchCommand"):
         words = context._protected_args if hasattr(context, "_protected_args") else []
         word = words[0] if words else _quoted(str(error))
-        return f"no verb '{word}'; {_nearest(word, verbs)}"
+        named = f"{verb} {word}".strip()
+        return f"no verb '{named}'; {_nearest(word, below if verb else verbs)}"
     message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
     return f"{message}; see preimage {f'{verb} ' if verb else ''}--help"
 

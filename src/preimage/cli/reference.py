@@ -37,10 +37,19 @@ def reference() -> str:
     settings = {"terminal_width": WIDTH, "help_option_names": ["-h", "--help"]}
     root = typer.Context(group, info_name="preimage", **settings)
     sections = [HEAD, _block("preimage", group.get_help(root))]
-    for name, verb in group.commands.items():
-        context = typer.Context(verb, info_name=name, parent=root, terminal_width=WIDTH)
-        sections.append(_block(f"preimage {name}", verb.get_help(context)))
+    sections += _sections(group, root)
     return "\n".join(sections)
+
+
+def _sections(group: Any, above: typer.Context) -> list[str]:
+    """One for each verb, and after it those of the verbs below it."""
+    found = []
+    for name, verb in group.commands.items():
+        context = typer.Context(verb, info_name=name, parent=above, terminal_width=WIDTH)
+        found.append(_block(context.command_path, verb.get_help(context)))
+        if hasattr(verb, "commands"):
+            found += _sections(verb, context)
+    return found
 
 
 def _block(title: str, text: str) -> str:

@@ -113,9 +113,14 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;")
 
 
-def flatten(image: Image.Image, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
-    """Decode the first frame, turn it upright and put it on the background: mode L, RGB or F."""
-    if image.format == "JPEG":
+def flatten(
+    image: Image.Image,
+    background: tuple[int, int, int] = (255, 255, 255),
+    *,
+    whole: bool = False,  # decode every pixel of a large JPEG
+) -> Image.Image:
+    """Decode the frame at hand, turn it upright and put it on the background: mode L, RGB or F."""
+    if image.format == "JPEG" and not whole:
         image.draft(None, (DRAFT, DRAFT))
     image.load()
     with contextlib.suppress(Exception):  # a broken orientation tag leaves a readable image

@@ -1,0 +1,161 @@
+"""Anomaly detectors beside their run: RUN/detectors/NAME, a folder that is whole or not there.
+
+NAME/detector.safetensors  what was learned of good images; read without pickle
+NAME/detector.json         how photographs are looked at, and whose weights of the model it goes by
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+import preimage
+from preimage.applications.anomaly import Detector
+from preimage.applications.anomaly.framing import Framing
+from preimage.applications.anomaly.inspection import Inspector
+from preimage.core import InputError, LatentModel
+from preimage.core.errors import nearest_name
+from preimage.inversion.fingerprint import fingerprint
+from preimage.runs.files import read_json, readable_errors, write_bytes, write_json
+
+FOLDER, DEFAULT = "detectors", "default"
+FORMAT = 1
+NAMES = re.compile(r"\w[\w+-]{0,99}")
+TENSORS, FACTS = "detector.safetensors", "detector.json"
+OF_DETECTOR = "detector/"  # before the names of its tensors
+
+
+def check_new(run: Path, name: str, *, replace: bool = False) -> None:
+    """Raises InputError for a name that is odd, or of a detector that is to stay."""
+    if not NAMES.fullmatch(name):
+        raise InputError(
+            f"{name!r} cannot name a detector; use letters, digits, '-' and '_', at most 100"
+        )
+    if (run / FOLDER / name).exists() and not replace:
+        raise InputError(
+            f"{run} has a detector '{name}' already; choose another --name, or --replace it"
+        )
+
+
+def save_detector(
+    run: Path,
+    inspector: Inspector,
+    *,
+    name: str = DEFAULT,
+    source: str = "",  # the good images
+    replace: bool = False,
+) -> Path:
+    """Write the detector to its run. Raises InputError where there is one of that name."""
+    check_new(run, name, replace=replace)
+    final = run / FOLDER / name
+    aside, old = (final.with_name(f".{name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    model = inspector.detector.model
+    tensors, config = inspector.detector.state()
+    content = {f"{OF_DETECTOR}{key}": value for key, value in tensors.items()}
+    content |= {"good": inspector.good, "levels": torch.from_numpy(inspector.levels)}
+    facts = {
+        "format": FORMAT,
+        "preimage": preimage.__version__,
+        "model": None if model is None else fingerprint(model),
+        "source": source,
+        "learned": inspector.learned,
+        "suspects": list(inspector.suspects),
+        "pixel_threshold": inspector.pixel_threshold,
+        "framing": inspector.framing.to_json(),
+        "detector": config,
+    }
+    with readable_errors(final):
+        try:
+            aside.mkdir(parents=True)
+            kept = {key: value.detach().cpu().contiguous() for key, value in content.items()}
+            write_bytes(aside / TENSORS, save(kept))
+            write_json(aside / FACTS, facts)
+            if final.exists():
+                final.replace(old)
+            aside.replace(final)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def load_detector(run: Path, model: LatentModel, *, name: str = DEFAULT) -> Inspector:
+    """The detector of that name.
+
+    Raises InputError where there is none, where a file of it is broken, and where it was fitted
+    with other weights of the model.
+    """
+    folder = run / FOLDER / name
+    if not NAMES.fullmatch(name) or not folder.is_dir():
+        known = detector_names(run)
+        fit = f"fit one with: preimage anomaly fit {run} GOOD_IMAGES"
+        raise InputError(
+            f"{run} has no detector '{name}'; {nearest_name(name, known) if known else fit}"
+        )
+    facts = read_json(folder / FACTS)
+    again = f"fit it again with: preimage anomaly fit {run} GOOD_IMAGES --name {name} --replace"
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise InputError(f"{folder / FACTS} is not of this version; {again}")
+    if facts.get("model") not in (None, fingerprint(model)):
+        raise InputError(f"{folder} was fitted with other weights of the model; {again}")
+    try:
+        content = load((folder / TENSORS).read_bytes())
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{folder / TENSORS} is broken ({error}); {again}") from None
+    try:
+        return _made(content, facts, model)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        detail = " ".join(str(error).split())[:80]
+        raise InputError(f"{folder} is not a detector of ours ({detail}); {again}") from None
+
+
+def _made(content: dict[str, torch.Tensor], facts: dict[str, Any], model: LatentModel) -> Inspector:
+    tensors = {
+        key.removeprefix(OF_DETECTOR): value
+        for key, value in content.items()
+        if key.startswith(OF_DETECTOR)
+    }
+    used = None if facts["model"] is None else model
+    inspector = Inspector(
+        detector=Detector.from_state(tensors, facts["detector"], used),
+        framing=Framing.from_json(facts["framing"]),
+        good=content["good"],
+        pixel_threshold=float(facts["pixel_threshold"]),
+        levels=content["levels"].numpy(),
+        suspects=tuple(facts["suspects"]),
+        learned=int(facts["learned"]),
+    )
+    if not math.isfinite(inspector.threshold) or not len(inspector.levels):
+        raise ValueError("no threshold")
+    return inspector
+
+
+def detector_names(run: Path) -> list[str]:
+    """The names of a run's detectors, in alphabetical order."""
+    found = (run / FOLDER).iterdir() if (run / FOLDER).is_dir() else ()
+    return sorted(p.name for p in found if NAMES.fullmatch(p.name) and (p / FACTS).is_file())
+
+
+def summary(inspector: Inspector) -> dict[str, Any]:
+    """What a person should know of a detector, as JSON holds it."""
+    detector = inspector.detector
+    weights = dict(zip(detector.parts.names, detector.weights.tolist(), strict=True))
+    return {
+        "false_alarms": inspector.false_alarms,
+        "threshold": inspector.threshold,
+        "pixel_threshold": inspector.pixel_threshold,
+        "learned": inspector.learned,
+        "heldout": len(inspector.good),
+        "suspects": list(inspector.suspects),
+        "scores": {name: round(w, 4) for name, w in weights.items() if w > 0},
+        "maps": {name: round(w, 4) for name, w in detector.parts.weights.items() if w > 0},
+        "framing": inspector.framing.to_json(),
+    }
