@@ -19,6 +19,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from preimage.api.anomalies import (
+        Detector,
+        Inspector,
+        detect_files,
+        evaluate_detector,
+        fit_detector,
+        load_detector,
+        save_detector,
+        saved_detectors,
+    )
     from preimage.api.basics import (
         CacheEntry,
         NamedSet,
@@ -173,6 +183,17 @@ _ENCODERS = (
     "tuned",
 )
 
+_ANOMALIES = (
+    "Detector",
+    "Inspector",
+    "detect_files",
+    "evaluate_detector",
+    "fit_detector",
+    "load_detector",
+    "save_detector",
+    "saved_detectors",
+)
+
 _CONCEPTS = ("direction", "directions", "unlabelled_directions")
 _COUNTERFACTUALS = (
     "counterfactual",
@@ -201,6 +222,7 @@ _INVERTING = ("invert", "inverter", "inverting", "inverting_files", "latents", "
 
 _ROOM = {
     **dict.fromkeys(_API, "preimage.api.basics"),
+    **dict.fromkeys(_ANOMALIES, "preimage.api.anomalies"),
     **dict.fromkeys(_CORE, "preimage.core"),
     **dict.fromkeys(_ENCODERS, "preimage.api.encoders"),
     **dict.fromkeys(_INVERSION, "preimage.inversion"),
@@ -230,6 +252,7 @@ __all__ = [
     "Counterfactual",
     "Custom",
     "DataSpec",
+    "Detector",
     "Difference",
     "Direction",
     "Downsample",
@@ -242,6 +265,7 @@ __all__ = [
     "GuidedSamples",
     "ImageSpec",
     "InputError",
+    "Inspector",
     "Inversion",
     "Inverter",
     "Inverting",
@@ -274,6 +298,7 @@ __all__ = [
     "dataset",
     "datasets",
     "density_ratio",
+    "detect_files",
     "direction",
     "directions",
     "edit",
@@ -281,8 +306,10 @@ __all__ = [
     "effects",
     "encoder_training",
     "evaluate",
+    "evaluate_detector",
     "explain",
     "export_direction",
+    "fit_detector",
     "fitted",
     "guided",
     "has_encoder",
@@ -297,6 +324,7 @@ __all__ = [
     "latents",
     "load",
     "load_counterfactual",
+    "load_detector",
     "load_difference",
     "load_direction",
     "load_encoder",
@@ -313,6 +341,7 @@ __all__ = [
     "sample",
     "save_animation",
     "save_counterfactual",
+    "save_detector",
     "save_difference",
     "save_direction",
     "save_directions",
@@ -322,6 +351,7 @@ __all__ = [
     "save_sheet",
     "save_traversal",
     "saved_counterfactual",
+    "saved_detectors",
     "saved_directions",
     "train",
     "train_encoder",

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import preimage
+from preimage.cli.anomaly import anomaly
 from preimage.cli.arithmetic import arithmetic
 from preimage.cli.cache import cache
 from preimage.cli.compare import compare
@@ -33,7 +34,7 @@ from preimage.cli.studio import studio
 from preimage.cli.train import train
 from preimage.cli.traverse import traverse
 
-VERBS: dict[str, Callable[..., Any]] = {
+VERBS: dict[str, Callable[..., Any] | typer.Typer] = {
     "demo": demo,
     "studio": studio,
     "train": train,
@@ -51,6 +52,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "explain": explain,
     "evaluate": evaluate,
     "compare": compare,
+    "anomaly": anomaly,
     "recipes": recipes,
     "datasets": datasets,
     "cache": cache,
@@ -83,7 +85,10 @@ def _root(
 
 
 for _name, _verb in VERBS.items():
-    app.command(_name)(_verb)
+    if isinstance(_verb, typer.Typer):  # a verb of several
+        app.add_typer(_verb, name=_name)
+    else:
+        app.command(_name)(_verb)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
