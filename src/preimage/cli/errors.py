@@ -63,7 +63,7 @@ def _usage(error: BaseException, verbs: Iterable[str]) -> str:
         return f"no option '{option}'{f' for {verb}' if verb else ''}; {_nearest(option, known)}"
     below = getattr(context.command, "commands", None) if context is not None else None
     if below is not None and type(error).__name__ in ("UsageError", "NoSuchCommand"):
-        words = context._protected_args if hasattr(context, "_protected_args") else []
+        words = context._protected_args if context is not None and hasattr(context, "_protected_args") else []
         word = words[0] if words else _quoted(str(error))
         named = f"{verb} {word}".strip()
         return f"no verb '{named}'; {_nearest(word, below if verb else verbs)}"
