@@ -61,9 +61,9 @@ def _usage(error: BaseException, verbs: Iterable[str]) -> str:
     if (option := getattr(error, "option_name", None)) and type(error).__name__ == "NoSuchOption":
         known = [o for p in context.command.params for o in p.opts] if context else []
         return f"no option '{option}'{f' for {verb}' if verb else ''}; {_nearest(option, known)}"
-    below = getattr(context.command, "commands", None) if context is not None else None
+    below = None if context is None else getattr(context.command, "commands", None)
     if below is not None and type(error).__name__ in ("UsageError", "NoSuchCommand"):
-        words = context._protected_args if context is not None and hasattr(context, "_protected_args") else []
+        words = getattr(context, "_protected_args", [])
         word = words[0] if words else _quoted(str(error))
         named = f"{verb} {word}".strip()
         return f"no verb '{named}'; {_nearest(word, below if verb else verbs)}"
