@@ -23,13 +23,18 @@ from preimage.cli.encoder import encoder
 from preimage.cli.errors import DONE, status_of
 from preimage.cli.evaluate import evaluate
 from preimage.cli.explain import explain
+from preimage.cli.index import index
+from preimage.cli.inpaint import inpaint
 from preimage.cli.interpolate import interpolate
 from preimage.cli.invert import invert
 from preimage.cli.manifold import manifold
 from preimage.cli.map import map
 from preimage.cli.recipes import recipes
 from preimage.cli.reconstruct import reconstruct
+from preimage.cli.restore import restore
+from preimage.cli.render import render
 from preimage.cli.sample import sample
+from preimage.cli.search import search
 from preimage.cli.studio import studio
 from preimage.cli.train import train
 from preimage.cli.traverse import traverse
@@ -39,12 +44,15 @@ VERBS: dict[str, Callable[..., Any] | typer.Typer] = {
     "studio": studio,
     "train": train,
     "sample": sample,
+    "render": render,
     "reconstruct": reconstruct,
     "invert": invert,
     "encoder": encoder,
     "direction": direction,
     "traverse": traverse,
     "edit": edit,
+    "restore": restore,
+    "inpaint": inpaint,
     "interpolate": interpolate,
     "arithmetic": arithmetic,
     "map": map,
@@ -53,6 +61,8 @@ VERBS: dict[str, Callable[..., Any] | typer.Typer] = {
     "evaluate": evaluate,
     "compare": compare,
     "anomaly": anomaly,
+    "index": index,
+    "search": search,
     "recipes": recipes,
     "datasets": datasets,
     "cache": cache,

@@ -43,6 +43,20 @@ from preimage.studio.jobs import routes as jobs
 from preimage.studio.live import decoding_thread
 from preimage.studio.workspace import Workspace
 
+PARTS = (
+    session,
+    maps,
+    items,
+    live,
+    uploads,
+    exports,
+    gallery,
+    jobs,
+    training,
+    search,
+    check,
+    naming,
+)
 STATIC = Path(__file__).parent / "static"
 
 

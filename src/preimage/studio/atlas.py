@@ -7,14 +7,15 @@ are seen at once, however many there are.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from preimage.core import LatentModel
 from preimage.exploration.decoding import decoded
-from preimage.pictures.map import TILE, atlas
+from preimage.pictures.map import TILE
 from preimage.runs.files import write_out
 from preimage.studio.points import Points
 
@@ -49,15 +50,30 @@ class Atlas:
             return path.read_bytes()
         each = self.columns * self.rows
         rows = torch.arange(number * each, min((number + 1) * each, len(self.points)))
-        (drawn,) = atlas(self._images(rows), len(rows), side=self.tile)
+        tiles = torch.cat([self._tiles(self.images(part)) for part in rows.split(AT_ONCE)])
         buffer = io.BytesIO()
-        drawn.save(buffer, "WEBP", quality=QUALITY, method=1)
+        self._drawn(tiles).save(buffer, "WEBP", quality=QUALITY, method=0)
         write_out(path, buffer.getvalue())
         return buffer.getvalue()
 
-    def _images(self, rows: Tensor) -> Iterator[Tensor]:
-        for part in rows.split(AT_ONCE):
-            yield self.images(part)
+    def _tiles(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) as squares (B, 3, tile, tile) uint8, all at once."""
+        scale = self.tile / max(x.shape[-2:])
+        size = [max(1, round(side * scale)) for side in x.shape[-2:]]
+        if list(x.shape[-2:]) != size:
+            x = functional.interpolate(x, size, mode="bilinear", antialias=True)
+        levels = x.add(1).mul(127.5).clamp(0, 255).add(0.5).to(torch.uint8)
+        top, left = ((self.tile - side) // 2 for side in size)
+        room = (left, self.tile - size[1] - left, top, self.tile - size[0] - top)
+        return functional.pad(levels.expand(-1, 3, -1, -1), room)
+
+    def _drawn(self, tiles: Tensor) -> Image.Image:
+        """Tiles in order, row by row."""
+        rows = -(-len(tiles) // self.columns)
+        empty = tiles.new_zeros(rows * self.columns - len(tiles), *tiles.shape[1:])
+        grid = torch.cat([tiles, empty]).view(rows, self.columns, 3, self.tile, self.tile)
+        flat = grid.permute(0, 3, 1, 4, 2).reshape(rows * self.tile, -1, 3)
+        return Image.fromarray(flat.numpy())
 
     def images(self, rows: Tensor) -> Tensor:
         """Images (B, C, H, W) in [−1, 1] of points (B,): as they are, or as the model has them."""

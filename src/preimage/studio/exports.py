@@ -1,4 +1,4 @@
-"""What is seen, to take away: a picture, a moving one, latents, or the command that does the same."""
+"""What is seen, to take away: a picture, a moving one, latents, or the command that shows it."""
 
 from __future__ import annotations
 
@@ -54,6 +54,12 @@ def router(studio: Studio) -> APIRouter:
             raise ArgsError("pictures are rendered as png", "format")
         content = export(studio.workspace, "png", [parse(body.get("args"))], FPS)
         return Response(content, media_type=TYPES["png"])
+
+    @made.post("/latents")
+    def latents(body: Annotated[dict[str, Any], Body()]) -> dict[str, str]:
+        """The latent that arguments stand for, with all moves in it, as a place to begin from."""
+        found = find(studio.workspace, parse(body.get("args")))
+        return {"id": studio.workspace.keep(found.z, found.label)}
 
     @made.post("/export", response_model=None)
     def several(body: Annotated[dict[str, Any], Body()]) -> Response | dict[str, Any]:

@@ -28,7 +28,7 @@ def first_chart(points: Points) -> Chart:
         return Chart(LATENT, flat.numpy().astype(np.float32))
     if len(flat) < 3:
         return Chart("pca", np.zeros((len(flat), 2), np.float32))
-    return Chart("pca", principal_plane(flat)[0].numpy())
+    return Chart("pca", principal_plane(points.placed_by)[0].numpy())
 
 
 def better_chart(points: Points, *, stopping: threading.Event) -> Chart | None:

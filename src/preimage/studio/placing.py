@@ -1,7 +1,7 @@
 """A better map than the first one, made beside the studio: `python -m preimage.studio.placing F`.
 
 It takes a process of its own with low priority, so that no picture waits for it. It reads the
-latents that the studio has put into the folder, and leaves positions and how good they are.
+points that the studio has put into the folder, and leaves positions and how good they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from preimage.exploration.maps import latent_map
 from preimage.runs.files import write_bytes, write_json
 
-LATENTS = "latents.npy"
+PLACED_BY = "points.npy"  # (N, d): what is to be kept near each other
 
 
 def positions_path(folder: Path, method: str) -> Path:
@@ -30,9 +30,9 @@ def about_path(folder: Path, method: str) -> Path:
 
 
 def place(folder: Path, method: str) -> None:
-    """Make the map of a folder's latents, and write it there."""
-    latents = torch.from_numpy(np.load(folder / LATENTS))
-    found = latent_map(latents, method=method)
+    """Make the map of a folder's points, and write it there."""
+    x = torch.from_numpy(np.load(folder / PLACED_BY))
+    found = latent_map(x, method=method)
     write_bytes(positions_path(folder, method), found.positions.numpy().astype("<f4").tobytes())
     write_json(about_path(folder, method), found.to_json())
 

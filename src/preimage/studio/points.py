@@ -7,6 +7,7 @@ be had is shown by samples of its model instead.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +22,15 @@ from preimage.api.observations import labels_of
 from preimage.core import InputError, LatentModel, Step
 from preimage.data import Dataset
 from preimage.data import cache as store
+from preimage.exploration.unlabelled import image_features
 from preimage.inversion.fingerprint import fingerprint
-from preimage.runs.files import readable_errors
+from preimage.runs.files import write_out
 from preimage.runs.run import Run
-from preimage.studio.placing import LATENTS
+from preimage.studio.placing import PLACED_BY
 
 FORMAT = 1  # of what is kept; raised when it changes
 FOLDER = "studio"  # in the cache
-SAMPLED = 2000  # samples, where there are no images
+SAMPLED = 1000  # samples, where there are no images
 SEED = 0
 
 Progress = Callable[[Step], None]
@@ -39,6 +41,7 @@ class Points:
     """N latents, and what is known of the image behind each."""
 
     latents: Tensor  # (N, *space.shape), on the CPU
+    placed_by: Tensor  # (N, d): what the map keeps near each other; the latents, of images
     folder: Path  # where what is made of them is kept
     data: Dataset | None  # None of samples
     rows: np.ndarray  # (N,) indices into the data
@@ -67,24 +70,26 @@ def load_data(
 def points_of(model: LatentModel, data: Dataset | None, *, progress: Progress | None) -> Points:
     """The latents of images, or of samples, from the cache where they are there."""
     if data is None:
-        return _samples(model)
+        return _samples(model, progress)
     rows = np.arange(len(data))
     if not model.can("encode"):  # a search takes about a second an image
-        return _samples(model)
+        return _samples(model, progress)
     told = labels_of(model, data, None, None)
     folder = _folder(model, data.fingerprint)
-    z = _kept(folder, (len(rows), *model.space.shape))
+    z = _kept(folder, len(rows))
     if z is None:
         z = _encoded(model, data, told, progress)
         _keep(folder, z)
+    z = z.reshape(len(rows), *model.space.shape)
     known, categories = dict(data.attributes), dict(data.categories)
     if data.labels is not None and len(data.classes) > 1:
         known = {"class": np.asarray(data.labels, np.float32)} | known
         categories["class"] = data.classes
-    return Points(z, folder, data, rows, told, known, categories)
+    return Points(z, z.flatten(1), folder, data, rows, told, known, categories)
 
 
-def _samples(model: LatentModel) -> Points:
+def _samples(model: LatentModel, progress: Progress | None) -> Points:
+    """Draws from the prior lie alike in all directions; so the map goes by how they look."""
     n = SAMPLED if model.space.priors else 0
     z = model.space.sample(n, seed=SEED) if n else torch.empty(0, *model.space.shape)
     told = model.labels_for(n)
@@ -92,10 +97,16 @@ def _samples(model: LatentModel) -> Points:
     if told is not None:
         told = told.cpu()
         known, categories = {"class": told.numpy().astype(np.float32)}, {"class": model.classes}
+    if model.space.size == 2 or not n:
+        return Points(z, z.flatten(1), Path(), None, np.arange(n), told, known, categories)
     folder = _folder(model, f"samples-{n}")
-    if _kept(folder, tuple(z.shape)) is None:
-        _keep(folder, z)
-    return Points(z, folder, None, np.arange(n), told, known, categories)
+    seen = _kept(folder, n)
+    if seen is None:
+        if progress is not None:
+            progress(Step(0, 1, stage="draw samples"))
+        seen = image_features(model, z, labels=told)
+        _keep(folder, seen)
+    return Points(z, seen, folder, None, np.arange(n), told, known, categories)
 
 
 @torch.no_grad()
@@ -118,17 +129,18 @@ def _folder(model: LatentModel, content: str) -> Path:
     return store.root() / FOLDER / key
 
 
-def _kept(folder: Path, shape: tuple[int, ...]) -> Tensor | None:
+def _kept(folder: Path, n: int) -> Tensor | None:
+    """What was kept of n points, (n, d); None where nothing usable is there."""
     try:
-        z = np.load(folder / LATENTS, allow_pickle=False)
+        values = np.load(folder / PLACED_BY, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return torch.from_numpy(z) if z.shape == shape and z.dtype == np.float32 else None
+    right = values.ndim == 2 and len(values) == n and values.dtype == np.float32
+    return torch.from_numpy(values) if right else None
 
 
-def _keep(folder: Path, z: Tensor) -> None:
-    with readable_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / f".{LATENTS}.part.npy"
-        np.save(aside, z.numpy().astype(np.float32))
-        aside.replace(folder / LATENTS)
+def _keep(folder: Path, values: Tensor) -> None:
+    """Latents, or what is seen in samples, (N, …)."""
+    buffer = io.BytesIO()
+    np.save(buffer, values.flatten(1).numpy().astype(np.float32))
+    write_out(folder / PLACED_BY, buffer.getvalue())

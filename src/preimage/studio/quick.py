@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ def _frozen(model: LatentModel) -> Decode | None:
     graph = trace(model)
     fold(graph, example(model, SIZES[0]))
     inputs = example(model, 1, seed=1)
-    traced = torch.jit.trace(graph, inputs, check_trace=False).eval()
+    traced: Any = torch.jit.trace(graph.eval(), inputs, check_trace=False)
     frozen = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
     for seed in range(2, 2 + RUNS):
         inputs = example(model, 1, seed=seed)

@@ -29,7 +29,7 @@ from preimage.studio.args import (
     Place,
     Sample,
 )
-from preimage.studio.workspace import Workspace
+from preimage.studio.workspace import Workspace, label_index
 
 GEODESICS = 64  # that are remembered: a curve takes seconds, and is then slid along
 
@@ -99,9 +99,8 @@ def find(workspace: Workspace, args: Args) -> Found:
 
 def _label(workspace: Workspace, label: str | None) -> Tensor | None:
     """The class (1,); of a conditional model the first, where none is named."""
-    model = workspace.model
     try:
-        return model.labels_for(1, 0 if label is None and model.conditional else label)
+        return label_index(workspace, label)
     except InputError as error:
         raise ArgsError(str(error), "label") from None
 

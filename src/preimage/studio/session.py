@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Body
 
 import preimage
+from preimage.core import InputError
 from preimage.exploration.direction import Direction
+from preimage.runs.run import Run
 from preimage.studio import images
 from preimage.studio.workspace import Workspace
 
@@ -96,6 +98,15 @@ def dims(workspace: Workspace) -> list[dict[str, Any]]:
     ]
 
 
+def _run(studio: Studio, name: str, path: Path) -> dict[str, Any]:
+    try:
+        recipe = Run.open(path).config.get("recipe", "")
+    except InputError:  # it was moved away meanwhile
+        recipe = ""
+    shown = path.resolve().name
+    return {"id": name, "name": shown, "recipe": recipe, "opened": name == studio.workspace.id}
+
+
 def _video() -> list[str]:
     return ["mp4"] if importlib.util.find_spec("av") is not None else []
 
@@ -109,10 +120,7 @@ def router(studio: Studio) -> APIRouter:
 
     @made.get("/runs")
     def runs() -> list[dict[str, Any]]:
-        return [
-            {"id": name, "name": path.resolve().name, "opened": name == studio.workspace.id}
-            for name, path in studio.runs.items()
-        ]
+        return [_run(studio, name, path) for name, path in studio.runs.items()]
 
     @made.post("/open")
     def open(body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:

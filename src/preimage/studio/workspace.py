@@ -35,7 +35,7 @@ from preimage.studio.atlas import Atlas
 from preimage.studio.chart import LATENT, Chart
 from preimage.studio.images import Images
 from preimage.studio.mapping import better_chart, first_chart
-from preimage.studio.points import Points, load_data, points_of
+from preimage.studio.points import Points, Progress, load_data, points_of
 from preimage.studio.quick import Decode, plain, quick
 
 KEPT = 4096  # latents that a session keeps
@@ -122,7 +122,7 @@ class Workspace:
     def _settle(self) -> None:
         _yield_to_others()
         try:
-            self._place()
+            self._place_first()
             self.decode = quick(self.model) or self.decode
             self._name()
             self._place_better()
@@ -135,18 +135,22 @@ class Workspace:
         finally:
             self.settled.set()
 
-    def _place(self) -> None:
-        def report(step: Step) -> None:
-            self._report(step.stage or "load", step.step / max(step.total, 1))
-
-        data, self.complaint = load_data(self.run, self.source, report)
-        points = points_of(self.model, data, progress=report)
+    def place(self, progress: Progress | None = None) -> None:
+        """Images, their latents and the first map, at once."""
+        data, self.complaint = load_data(self.run, self.source, progress)
+        points = points_of(self.model, data, progress=progress)
         self.columns = columns_of(points)
         chart = first_chart(points)
         self.charts = {chart.method: chart}
         self.atlas = Atlas(points, self.model)
         self.points = points
         self.settled.set()
+
+    def _place_first(self) -> None:
+        def report(step: Step) -> None:
+            self._report(step.stage or "load", step.step / max(step.total, 1))
+
+        self.place(report)
         self._report("ready", 1.0)
 
     def _place_better(self) -> None:
@@ -277,8 +281,9 @@ def _yield_to_others() -> None:
 
 
 def label_index(workspace: Workspace, label: str | None) -> Tensor | None:
-    """The class (1,) of a conditional model by its name; the first, where none is named."""
+    """The class (1,) of a name; of a conditional model the first, where none is named.
+
+    Raises InputError for a class that there is none of.
+    """
     model = workspace.model
-    if not model.conditional:
-        return model.labels_for(1, label)
-    return model.labels_for(1, 0 if label is None else label)
+    return model.labels_for(1, 0 if label is None and model.conditional else label)
