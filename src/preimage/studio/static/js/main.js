@@ -10,6 +10,7 @@ import { bind } from "./keys.js";
 import { Live } from "./live.js";
 import { openMap } from "./map/map.js";
 import { openView } from "./panels/view.js";
+import { name } from "./name.js";
 import { Picker } from "./pick.js";
 import { openRail } from "./rail.js";
 import { Selection } from "./selection.js";
@@ -33,7 +34,7 @@ async function start() {
       base: { kind: "sample", seed },
       moves: {},
       dims: {},
-      label: session.conditional ? 0 : null,
+      label: session.conditional ? (session.classes[0] ?? null) : null,
     },
   );
   const live = new Live();
@@ -72,7 +73,8 @@ async function start() {
     },
   };
 
-  name(session);
+  studio.events.subscribe("session", () => renew(studio));
+  name(place("run"), studio);
   studio.overlay = openView(place("view"), studio).overlay;
   openMap(place("map"), studio, picker);
   const rail = openRail(studio);
@@ -95,13 +97,14 @@ function focusMap(studio) {
   /** @type {HTMLElement | null} */ (document.querySelector("#map canvas"))?.focus();
 }
 
-/** @param {Session} session */
-function name(session) {
-  const { width, height, channels } = session.image;
-  const size = `${width}×${height} ${channels === 1 ? "grey" : "colour"}`;
-  const latents = session.latents ? ` · ${session.latents} latents` : "";
-  fill(place("run"), h("strong", null, session.name), ` ${session.recipe} · ${size}${latents}`);
-  document.title = `${session.name} – Preimage`;
+/** The session has changed: more is known of the run, or another run was opened.
+ * @param {import("./types.js").Studio} studio */
+async function renew(studio) {
+  const { id } = studio.session;
+  await studio.refresh();
+  if (studio.session.id === id) return;
+  history.replaceState(null, "", location.pathname); // the state was one of the other run
+  location.reload();
 }
 
 /** A calm line in the bar, or none. @param {string} message */

@@ -4,6 +4,9 @@
 import { button, freshId, h } from "./dom.js";
 import { number } from "./words.js";
 
+/** @type {Record<string, string>} */
+const SHORT = { "standard deviations": "sd" };
+
 /** A step of 1, 2 or 5 of some decade, about a hundredth of the way. @param {number} span */
 function niceStep(span) {
   const rough = Math.max(span, 1e-6) / 120;
@@ -34,7 +37,7 @@ export function slider({ name, unit, low, high, badge }, change) {
       badge ? h("span", { class: "badge", title: badge.title }, badge.text) : null,
       back,
       value,
-      unit ? h("span", { class: "unit", title: unit === "sd" ? "standard deviations" : unit }, unit) : null,
+      unit ? h("span", { class: "unit", title: unit }, SHORT[unit] ?? unit) : null,
     ),
     range,
     complaint,

@@ -8,7 +8,7 @@
  *   | {kind: "item", index: number}
  *   | {kind: "image", id: string}
  *   | {kind: "latent", id: string}
- *   | {kind: "map", x: number, y: number}
+ *   | {kind: "map", x: number, y: number, on?: string}
  *   | {kind: "blend", a: Base, b: Base, t: number, path: "lerp" | "slerp" | "geodesic"}
  *   | {kind: "arithmetic", a: Base, b: Base, c: Base}} Base
  */
@@ -16,7 +16,7 @@
 /**
  * The whole state of the page: what is rendered, and what the address bar holds.
  * @typedef {{base: Base, moves: Record<string, number>, dims: Record<string, number>,
- *   label: number | null}} Args
+ *   label: string | null}} Args
  */
 
 /**
@@ -27,7 +27,7 @@
 /** @typedef {{index: number, low: number, high: number, sd: number, active: boolean}} Dimension */
 
 /**
- * @typedef {{name: string, recipe: string,
+ * @typedef {{id: string, name: string, recipe: string, runs: number,
  *   image: {channels: number, height: number, width: number},
  *   latents: number | null, shape: number[], classes: string[], conditional?: boolean,
  *   encoder: boolean, critic: boolean,

@@ -8,12 +8,15 @@ import { theme } from "../theme.js";
 import { openFind } from "./find.js";
 import { openLegend } from "./legend.js";
 
+/** @type {Record<string, string>} */
+const METHODS = { pca: "PCA", "t-sne": "t-SNE", umap: "UMAP", latent: "the latent space itself" };
+
 /** @typedef {import("./scene.js").Scene} Scene */
 /** @typedef {import("../types.js").Studio} Studio */
 
 /**
  * @param {HTMLElement} place @param {Studio} studio
- * @param {{n: number, method: string, trustworthiness: number | null,
+ * @param {{n: number, of?: string, method: string, trustworthiness: number | null,
  *   columns: import("./colours.js").Column[]}} about
  * @param {{scene: Scene, redraw: () => void, repaint: () => void, fit: () => void,
  *   lasso: (on: boolean) => void, zoom: (factor: number) => void}} map
@@ -127,8 +130,16 @@ export function openControls(place, studio, about, map) {
     light();
   });
 
-  const share = about.trustworthiness;
-  const trust = share ? ` · ${Math.round(share * 100)} % of neighbours true` : "";
+  const note = h("p", { class: "map-note" });
+  tell(about);
+
+  /** @param {typeof about} map_ */
+  function tell({ n, of, method, trustworthiness }) {
+    const trust = trustworthiness ? ` · ${Math.round(trustworthiness * 100)} % trustworthy` : "";
+    note.textContent = `${n.toLocaleString("en")} ${of ?? "images"} · ${METHODS[method] ?? method}${trust}`;
+    note.title = "Trustworthiness: how many near neighbours on the map are near in the latent space too";
+  }
+
   place.append(
     h(
       "div",
@@ -136,7 +147,7 @@ export function openControls(place, studio, about, map) {
       find.element,
       h("div", { class: "map-set" }, columns, mode.element, size, lassoButton),
     ),
-    h("div", { class: "map-foot" }, legendPlace, h("p", { class: "map-note" }, `${about.n.toLocaleString("en")} images · ${about.method}${trust}`)),
+    h("div", { class: "map-foot" }, legendPlace, note),
     h(
       "div",
       { class: "zoom", role: "group", "aria-label": "Zoom" },
@@ -161,5 +172,10 @@ export function openControls(place, studio, about, map) {
     lasso,
     legend: () => showLegend(scene.column, theme()),
     start: () => colour(columns.value),
+    /** Another map of the same images. @param {typeof about} next */
+    renew(next) {
+      tell(next);
+      return colour(columns.value);
+    },
   };
 }

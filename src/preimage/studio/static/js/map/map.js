@@ -38,7 +38,7 @@ export async function openMap(place, studio, picker) {
   let lassoing = false;
   let dirty = false;
 
-  const about = await ready(studio, wait.show);
+  let about = await ready(studio, wait.show);
   if (about === null) return wait.none();
   wait.element.remove();
   const points = await floats("map/points");
@@ -68,7 +68,7 @@ export async function openMap(place, studio, picker) {
     const index = scene.at(x, y);
     return index >= 0
       ? { kind: "item", index }
-      : { kind: "map", x: round(camera.worldX(x)), y: round(camera.worldY(y)) };
+      : { kind: "map", x: round(camera.worldX(x)), y: round(camera.worldY(y)), on: about.method };
   }
 
   /** Enough digits for a pixel of the nearest view, and no more in the address. @param {number} value */
@@ -173,6 +173,15 @@ export async function openMap(place, studio, picker) {
   restyle();
   await controls.start();
   place.dataset.points = String(scene.n);
+
+  // A better map may follow the first one; it takes its place.
+  studio.events.subscribe("map", async (next) => {
+    if (next.status !== "ready" || next.method === about.method) return;
+    about = next;
+    scene.load(await floats("map/points"), about.bounds);
+    await controls.renew(about);
+    redraw();
+  });
 }
 
 /**
@@ -190,7 +199,7 @@ async function ready(studio, show) {
     if (about.status === "ready") return about.n > 0 ? about : null;
     if (about.status !== "computing") return null;
     show(about.progress ?? 0);
-    await new Promise((resolve) => setTimeout(resolve, 600));
+    await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
 

@@ -40,10 +40,13 @@ const SOURCES = {
       in vec2 corner; in vec2 place; in vec4 ink;
       uniform sampler2D image; uniform float edge; out vec4 pixel;
       void main() {
-        vec2 out_ = abs(corner - 0.5) * 2.0;
-        float border = step(1.0 - edge, max(out_.x, out_.y));
+        vec2 bent = max(abs(corner - 0.5) * 2.0 - 0.78, 0.0);
+        float inside = 0.22 - length(bent); // to the rounded edge, in half widths
+        float pixelWide = fwidth(corner.x) * 2.0;
+        float cover = clamp(inside / pixelWide + 0.5, 0.0, 1.0) * ink.a;
+        float border = clamp((edge - inside) / pixelWide + 0.5, 0.0, 1.0) * step(0.001, edge);
         vec3 shown = mix(texture(image, place).rgb, ink.rgb, border);
-        pixel = vec4(shown * ink.a, ink.a);
+        pixel = vec4(shown * cover, cover);
       }`,
   },
 };

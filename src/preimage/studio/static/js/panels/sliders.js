@@ -131,11 +131,11 @@ function group(name, rows, { folded = false, empty = "" } = {}) {
 function classPicker({ args, session }) {
   const picker = choice({
     label: "Class",
-    options: session.classes.map((name, index) => ({ value: index, label: name })),
-    value: args.get().label ?? 0,
-    onChange: (value) => args.patch({ label: Number(value) }),
+    options: session.classes.map((name) => ({ value: name, label: name })),
+    value: args.get().label ?? session.classes[0],
+    onChange: (label) => args.patch({ label }),
   });
   picker.element.classList.add("classes");
-  args.subscribe(() => picker.set(args.get().label ?? 0));
+  args.subscribe(() => picker.set(args.get().label ?? session.classes[0]));
   return h("section", { class: "slider-group" }, h("h3", null, "Class"), picker.element);
 }

@@ -168,17 +168,17 @@ function holdButton(studio, overlay) {
 function keptFrame(studio, source) {
   const { args } = studio;
   const canvas = h("canvas", { role: "img", "aria-label": "Picture A" });
-  const caption = h("figcaption", { class: "caption" });
+  const caption = h("span", { class: "caption" });
   /** @type {Args | null} */
   let kept = null;
   const element = h(
     "figure",
     { class: "frame kept", hidden: true },
-    h("div", { class: "fit" }, canvas, h("span", { class: "letter", "aria-hidden": "true" }, "A")),
-    caption,
+    h("div", { class: "fit" }, canvas),
     h(
       "div",
       { class: "frame-tools" },
+      caption,
       button({ icon: "swap", kind: "quiet", title: "Exchange A and the picture", onClick: swap }),
       button({ icon: "close", kind: "quiet", title: "Put A away", onClick: toggle }),
     ),
