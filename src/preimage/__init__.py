@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     )
     from preimage.api.evaluations import evaluate
     from preimage.api.guidance import GuidedSamples, density_ratio, guided
+    from preimage.api.indexes import Indexed, index
     from preimage.api.inversions import (
         invert,
         inverter,
@@ -94,7 +95,16 @@ if TYPE_CHECKING:
         latents,
         operator,
     )
+    from preimage.api.restorations import (
+        Restored,
+        inpaint,
+        inpaint_files,
+        restore,
+        restore_files,
+        restorer,
+    )
     from preimage.api.sampling import Samples, sample
+    from preimage.api.searches import Found, Hit, Index, open_index, search
     from preimage.api.traversals import (
         export_direction,
         import_direction,
@@ -220,6 +230,15 @@ _INVERSION = ("Inversion", "Inverter", "Inverting", "Settings", "Status", "Verdi
 _OPERATORS = ("Blur", "Compose", "Custom", "Downsample", "Grey", "Mask", "Noise")
 _INVERTING = ("invert", "inverter", "inverting", "inverting_files", "latents", "operator")
 
+_RESTORATIONS = (
+    "Restored",
+    "inpaint",
+    "inpaint_files",
+    "restore",
+    "restore_files",
+    "restorer",
+)
+
 _ROOM = {
     **dict.fromkeys(_API, "preimage.api.basics"),
     **dict.fromkeys(_ANOMALIES, "preimage.api.anomalies"),
@@ -237,12 +256,15 @@ _ROOM = {
     "Direction": "preimage.exploration.direction",
     **dict.fromkeys(("explain", "latent_map", "manifold"), "preimage.api.charts"),
     **dict.fromkeys(("GuidedSamples", "density_ratio", "guided"), "preimage.api.guidance"),
+    **dict.fromkeys(_RESTORATIONS, "preimage.api.restorations"),
     "Samples": "preimage.api.sampling",
     **dict.fromkeys(("arithmetic", "interpolate"), "preimage.api.walks"),
     "compare": "preimage.api.comparison",
     "evaluate": "preimage.api.evaluations",
     "Report": "preimage.evaluation",
     "sample": "preimage.api.sampling",
+    **dict.fromkeys(("Indexed", "index"), "preimage.api.indexes"),
+    **dict.fromkeys(("Found", "Hit", "Index", "open_index", "search"), "preimage.api.searches"),
 }
 
 __all__ = [
@@ -259,11 +281,15 @@ __all__ = [
     "Edit",
     "Effects",
     "EncodedModel",
+    "Found",
     "Gaussian",
     "GaussianMixture",
     "Grey",
     "GuidedSamples",
+    "Hit",
     "ImageSpec",
+    "Index",
+    "Indexed",
     "InputError",
     "Inspector",
     "Inversion",
@@ -279,6 +305,7 @@ __all__ = [
     "Recipe",
     "Reconstruction",
     "Report",
+    "Restored",
     "Run",
     "Samples",
     "Settings",
@@ -315,6 +342,9 @@ __all__ = [
     "has_encoder",
     "images",
     "import_direction",
+    "index",
+    "inpaint",
+    "inpaint_files",
     "interpolate",
     "invert",
     "inverter",
@@ -329,6 +359,7 @@ __all__ = [
     "load_direction",
     "load_encoder",
     "manifold",
+    "open_index",
     "operator",
     "plan",
     "recipe",
@@ -336,6 +367,9 @@ __all__ = [
     "reconstruct",
     "remove_counterfactual",
     "remove_direction",
+    "restore",
+    "restore_files",
+    "restorer",
     "resume",
     "resume_encoder",
     "sample",
@@ -353,6 +387,7 @@ __all__ = [
     "saved_counterfactual",
     "saved_detectors",
     "saved_directions",
+    "search",
     "train",
     "train_encoder",
     "training",

@@ -101,6 +101,12 @@ class Photograph:
         return self.pixels.shape[2] - (self.mode in ("LA", "RGBA"))
 
     @property
+    def rounds(self) -> bool:
+        """Whether its format does not keep pixels exactly."""
+        format = FORMATS.get(self.source.format or "")
+        return format == "JPEG" or (format == "WEBP" and b"VP8L" not in self.content[:64])
+
+    @property
     def file_name(self) -> str:
         """The name it is written under: its own, or with `.png` where its format is not written."""
         if self.source.format in FORMATS:
@@ -118,6 +124,15 @@ def opened(item: Item, target: Target, *, max_pixels: int = MAX_PIXELS) -> Photo
             return _decoded(item.name, source, content, target)
     except (Exception, MemoryError) as error:
         raise InputError(f"{item.name} cannot be used: {reason(error)}") from None
+
+
+def in_memory(name: str, x: Tensor, target: Target) -> Photograph:
+    """An image (C, H, W) in [−1, 1] that is no file, as if it was a PNG."""
+    values = ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values).save(buffer, "PNG")
+    with Image.open(buffer) as source:
+        return _decoded(name, source, buffer.getvalue(), target)
 
 
 def _decoded(name: str, source: Image.Image, content: bytes, target: Target) -> Photograph:
@@ -170,13 +185,13 @@ def carried(
     planes = _planes(change, photo.place)
     result = photo.pixels.copy()
     low, high = photo.range
-    bounds = _bounds(photo)
+    bounds = bounds_of(photo)
     weight = None if mask is None else _weight(photo, mask)
     across = _fade(x0, x1, left, right, photo.size[0])
     for first in range(y0, y1, ROWS):
         rows = slice(first, min(first + ROWS, y1))
         old = photo.pixels[rows, x0:x1]
-        δ, reconstruction, lost = (_enlarged(p, photo.place, (x0, x1), rows) for p in planes)
+        δ, reconstruction, lost = (enlarged(p, photo.place, (x0, x1), rows) for p in planes)
         λ = lost.clip(0, 1)
         if λ.any():
             δ = δ - λ * (_as_seen(photo, old, δ.shape[2]) - reconstruction)
@@ -185,16 +200,19 @@ def carried(
         if weight is not None:
             δ = δ * weight[rows, x0:x1, None]
         k = photo.colours
-        new = old[..., :k] + _colours(δ, k) * ((high - low) / 2)
+        new = old[..., :k] + in_channels(δ, k) * ((high - low) / 2)
         if photo.pixels.dtype.kind != "f":
             new = np.rint(new)
         result[rows, x0:x1, :k] = new.clip(*bounds).astype(result.dtype)
     return result
 
 
-def written(photo: Photograph, pixels: np.ndarray) -> bytes:
-    """A file like the photograph's own, of other pixels: its format, EXIF, profile, orientation."""
-    if np.array_equal(pixels, photo.pixels):
+def written(photo: Photograph, pixels: np.ndarray, *, exactly: bool = False) -> bytes:
+    """A file like the photograph's own, of other pixels: its format, EXIF, profile, orientation.
+
+    exactly: as PNG where its own format would round the pixels.
+    """
+    if np.array_equal(pixels, photo.pixels) and not (exactly and photo.rounds):
         return photo.content
     image = Image.fromarray(
         np.ascontiguousarray(pixels[:, :, 0] if photo.mode in _PLAIN else pixels)
@@ -202,17 +220,17 @@ def written(photo: Photograph, pixels: np.ndarray) -> bytes:
     if photo.orientation in BACK:
         image = image.transpose(BACK[photo.orientation])
     buffer = io.BytesIO()
-    image.save(buffer, **_options(photo))
+    image.save(buffer, **_options(photo, "PNG" if exactly and photo.rounds else None))
     return buffer.getvalue()
 
 
 _PLAIN = ("L", "I", "F", "I;16")  # modes of one channel, which Pillow takes as (h, w)
 
 
-def _options(photo: Photograph) -> dict[str, Any]:
+def _options(photo: Photograph, format: str | None = None) -> dict[str, Any]:
     """What Pillow has to be told, so that the file is like the one that was read."""
     source = photo.source
-    format = FORMATS.get(source.format or "", "PNG")
+    format = format or FORMATS.get(source.format or "", "PNG")
     options: dict[str, Any] = {"format": format}
     options |= {name: source.info[name] for name in ("exif", "dpi") if name in source.info}
     if (profile := source.info.get("icc_profile")) and source.mode not in ("CMYK", "LAB"):
@@ -263,7 +281,7 @@ def _planes(change: Change, place: Placement) -> list[np.ndarray]:
     ]
 
 
-def _enlarged(
+def enlarged(
     planes: np.ndarray,
     place: Placement,
     columns: tuple[int, int],
@@ -306,17 +324,17 @@ def _as_seen(photo: Photograph, values: np.ndarray, channels: int) -> np.ndarray
         paper = paper if colours == 3 else np.array([paper @ LUMA])
         alpha = values[..., colours:].astype(np.float32) / 255
         x = alpha * x + (1 - alpha) * paper
-    return _colours(x.clip(-1, 1), channels)
+    return in_channels(x.clip(-1, 1), channels)
 
 
-def _colours(x: np.ndarray, channels: int) -> np.ndarray:
+def in_channels(x: np.ndarray, channels: int) -> np.ndarray:
     """(h, w, 1 or 3) in so many channels."""
     if x.shape[2] == channels:
         return x
     return (x @ LUMA)[..., None] if channels == 1 else x.repeat(3, 2)
 
 
-def _bounds(photo: Photograph) -> tuple[float, float]:
+def bounds_of(photo: Photograph) -> tuple[float, float]:
     """What a pixel may be: the range of the numbers, and what the photograph holds already."""
     values = photo.pixels
     if values.dtype == np.uint8:
@@ -347,8 +365,8 @@ def _mask_enlarged(photo: Photograph, mask: np.ndarray) -> tuple[np.ndarray, flo
     part = mask[top:bottom, left:right, None].astype(np.float32)
     whole = np.zeros((height, width), np.uint8)
     bilinear = Image.Resampling.BILINEAR
-    enlarged = _enlarged(part, photo.place, (x0, x1), slice(y0, y1), bilinear)[..., 0]
-    whole[y0:y1, x0:x1] = np.rint(enlarged)
+    large = enlarged(part, photo.place, (x0, x1), slice(y0, y1), bilinear)[..., 0]
+    whole[y0:y1, x0:x1] = np.rint(large)
     return whole, (x1 - x0) / (right - left)
 
 

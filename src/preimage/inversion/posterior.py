@@ -221,7 +221,7 @@ def importance(
     for draw in z.unbind(1):
         error = of_values(problem).loss(draw).double()
         likelihood = -0.5 * error / posterior.noise.square()
-        columns.append(likelihood + _log_prior(problem, draw, prior))
+        columns.append(likelihood + log_prior(problem, draw, prior))
     weights = (torch.stack(columns, 1) - posterior.log_prob(z)).softmax(1)
     return WeightedSamples(z, weights)
 
@@ -243,7 +243,7 @@ def _laplace(
     problem: Problem, z: Tensor, σ: Tensor | None, prior: str | None, rank: int, steps: int
 ) -> Posterior:
     while True:
-        centre, L = _local_prior(problem, z, prior)
+        centre, L = local_prior(problem, z, prior)
         found = curvature(problem, z, L, rank=rank)
         noise = (
             noise_level(found.squared_error, found.values, found.eigenvalues) if σ is None else σ
@@ -270,7 +270,7 @@ def _towards_mode(
     step = -posterior.root(half)[:, :, 0].to(z)
 
     def log_density(z: Tensor) -> Tensor:
-        return -0.5 * of_values(problem).loss(z).double() / σ2 + _log_prior(problem, z, prior)
+        return -0.5 * of_values(problem).loss(z).double() / σ2 + log_prior(problem, z, prior)
 
     best, highest = z.clone(), log_density(z)
     searching = 0.5 * half.square().sum((1, 2)) > SETTLED
@@ -292,7 +292,7 @@ def shrink(basis: Tensor, gains: Tensor, ε: Tensor) -> Tensor:
     return shrunk if basis.shape[2] == basis.shape[1] else shrunk + ε - basis @ along
 
 
-def _local_prior(problem: Problem, z: Tensor, name: str | None) -> tuple[Tensor, Tensor]:
+def local_prior(problem: Problem, z: Tensor, name: str | None) -> tuple[Tensor, Tensor]:
     """The prior about z as N(c, L Lᵀ): c (B, d), and L (B, d, d) or (B, 1, 1) in float64."""
     space = problem.model.space
     one = torch.ones(len(z), 1, 1, dtype=torch.float64, device=z.device)
@@ -307,7 +307,7 @@ def _local_prior(problem: Problem, z: Tensor, name: str | None) -> tuple[Tensor,
     return z, one * UNIFORM if isinstance(prior, Uniform) else one
 
 
-def _log_prior(problem: Problem, z: Tensor, name: str | None) -> Tensor:
+def log_prior(problem: Problem, z: Tensor, name: str | None) -> Tensor:
     """log p(z) of latents (B, d), up to a constant: (B,) float64."""
     space = problem.model.space
     if not space.priors and name is None:

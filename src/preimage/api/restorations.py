@@ -1,0 +1,440 @@
+"""`preimage.restore` and `preimage.inpaint`: what an image was, of which a part is at hand.
+
+Functions of the public interface like those in `api`, upon which they stand.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from preimage.api import basics
+from preimage.api.inversions import invert, inverter
+from preimage.api.observations import Images, PathLike, Progress, fitted, labels_of
+from preimage.api.observations import source as observed
+from preimage.applications.discrepancy import Discrepancy
+from preimage.applications.holes import Box, Colour, Holes, Picture
+from preimage.applications.inpainting import METHODS, Inpainter, classically
+from preimage.applications.photographs import Photograph, in_memory, opened
+from preimage.applications.restoration import Restored, Restorer
+from preimage.core import InputError, LatentModel
+from preimage.core.errors import nearest_name
+from preimage.data import Dataset
+from preimage.data import cache as store
+from preimage.data.archives import Item
+from preimage.data.decode import MAX_PIXELS, Target, open_image, reason
+from preimage.data.options import checked as checked_options
+from preimage.data.source import FileSource, FolderSource, find
+from preimage.inversion import Inverter
+from preimage.inversion.operators import Mask, as_operator
+from preimage.runs.files import check_free
+from preimage.runs.restoring import FiledInpainting, FiledRestoration
+from preimage.runs.run import Run
+
+EXAMPLES = 2000  # training images from which it is learned what the model leaves
+VALUES = 1 << 23  # that they may have in all: 32 MiB
+SEARCHED = 128  # examples where there is no encoder, and each latent must be searched for
+CALIBRATION = 64  # held-out images by which the bands are calibrated
+TUNING = 100  # steps of pivotal tuning
+
+Model = LatentModel | PathLike | Inverter | Restorer
+MaskLike = PathLike | Tensor | np.ndarray | Image.Image
+
+
+def restorer(
+    model: Model,
+    *,
+    examples: Tensor | None = None,
+    heldout: Tensor | None = None,
+    starts: int = 8,
+    samples: int = 64,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Restorer:
+    """A generator made ready to restore, to be used again and again.
+
+    model: a model, the folder of a run, or an `inverter`.
+    examples: images (N, C, H, W) like those to come, of which it is learned what the model leaves
+        of an image; unset, training images of a run. A bare model is taken to leave white noise.
+    heldout: more of them, which the model was not trained on: by these the bands are calibrated,
+        else by images that the model draws; unset, those that a run held out.
+    starts: searches of each image; samples: of each posterior.
+
+    Raises InputError for fewer than 16 examples.
+    """
+    if isinstance(model, Restorer):
+        return model
+    ready = model if isinstance(model, Inverter) else inverter(model, device=device)
+    labels = None
+    if not isinstance(model, Inverter | LatentModel) and examples is None:
+        run = Run.open(Path(model))
+        data = basics.run_dataset(run, progress=progress)
+        count = min(EXAMPLES, VALUES // ready.model.data.size, len(data.train))
+        if not ready.model.can("encode"):
+            count = min(count, SEARCHED)
+        examples, labels = _some(ready.model, data, data.train[:count])
+        if heldout is None:
+            heldout = data.batch(data.heldout[:CALIBRATION])
+    elif examples is not None:
+        examples = fitted(examples, ready.model.data)[0]
+    if heldout is not None and len(heldout):
+        heldout = fitted(heldout, ready.model.data)[0]
+    left = None
+    if examples is not None:
+        left = Discrepancy.of(residuals(ready, examples, labels))
+        if heldout is not None and len(heldout):
+            left = left.scaled_to(residuals(ready, heldout, None))
+    return Restorer(ready, left, heldout, starts=starts, samples=samples, seed=seed)
+
+
+def restore(
+    model: Model,
+    images: Images,
+    *,
+    through: Any,
+    n: int = 1,
+    calibration: bool = True,
+    labels: Tensor | Sequence[int] | None = None,
+    label: int | str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Restored:
+    """Images as they may have been before something was done to them.
+
+    model: a model, the folder of a run, an `inverter`, or a `restorer`, which alone is quick when
+        it is used again.
+    images: y, as `through` gives them; whatever `invert` takes.
+    through: what was done: Mask, Downsample, Blur, Noise, Grey, several in a list, or any
+        differentiable function of yours.
+    n: different images that would do, the likeliest first, in `fillings`.
+    calibration: widen or narrow the bands until they hold 90 % of pixels, on images that are known.
+    labels, label: the classes of a conditional model; unset, they are found.
+    options: of `restorer`.
+
+    Raises InputError for images that `through` does not give.
+    """
+    ready = restorer(model, device=device, seed=seed, progress=progress, **options)
+    generator = ready.ready.model
+    if through is None:
+        raise InputError("through= says what was done to the images; give one like pi.Blur(2)")
+    A = as_operator(through)
+    spec = ready.ready.observation(A)
+    run = None if not isinstance(model, str | os.PathLike) else Run.open(Path(model))
+    source = observed(images, spec, progress, run=run)
+    y = source.batch(torch.arange(len(source)))
+    known = labels_of(generator, source, labels, label)
+    scale = ready.scale(A, progress=progress) if calibration else 1.0
+    found = ready.restore(y, A, known, n=_count(n), scale=scale, progress=progress)
+    return replace(found, names=tuple(map(str, source.names)), notes=tuple(source.notes))
+
+
+def inpaint(
+    model: Model,
+    images: Images,
+    *,
+    mask: MaskLike,
+    n: int = 1,
+    method: str = "model",
+    blend: str = "poisson",
+    context: int = 0,
+    tune: bool | int = False,
+    calibration: bool = False,
+    labels: Tensor | Sequence[int] | None = None,
+    label: int | str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Restored:
+    """Images of the model's size with what is missing filled; known pixels stay as they are.
+
+    images: whatever `invert` takes. `inpaint_files` fills photographs at their own size.
+    mask: where they are to be filled: (H, W), (B, H, W) or (B, 1, H, W) of the model's size, true
+        or above a half; a picture, white there; its file; or "box:left,top,right,bottom" in pixels.
+    n: different fillings, the likeliest first, in `fillings`; `images` holds the mean of all that
+        would do, which is nearest in squared error and less sharp.
+    method: "model"; or without one "biharmonic", "harmonic" or "mean", which have no fillings.
+    blend: "poisson", so that no seam is seen, or "none".
+    context: the neighbourhood, in pixels, by whose missing share known pixels are weighted (Yeh et
+        al. 2017); 0 weighs all alike.
+    tune: teach a copy of the generator the known pixels first (pivotal tuning).
+    calibration, labels, label, options: as of `restore`.
+
+    Raises InputError where a mask is of another size, empty, or covers everything.
+    """
+    _known_method(method)
+    ready = restorer(model, device=device, seed=seed, progress=progress, **options)
+    spec = ready.ready.model.data
+    run = None if not isinstance(model, str | os.PathLike) else Run.open(Path(model))
+    source = observed(images, spec, progress, run=run)
+    x = source.batch(torch.arange(len(source)))
+    hole = _missing(mask, x)
+    if method != "model":
+        return _classical(method, x, hole, tuple(map(str, source.names)))
+    known = labels_of(ready.ready.model, source, labels, label)
+    inpainter = Inpainter(ready, blend, context, TUNING if tune is True else int(tune))
+    scale = 1.0
+    if calibration:
+        scale = ready.scale(Mask(inpainter.weights(hole)), progress=progress)
+    found = inpainter.inpaint(x, hole, known, n=_count(n), scale=scale, progress=progress)
+    return replace(found, names=tuple(map(str, source.names)), notes=tuple(source.notes))
+
+
+def restore_files(
+    run: PathLike,
+    images: PathLike,
+    *,
+    out: PathLike,
+    through: Any,
+    n: int = 1,
+    calibration: bool = True,
+    label: int | str | None = None,
+    number: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> FiledRestoration:
+    """The same from files to files: `for step in job:` restores and writes each, at the model's
+    size, with a map of how sure it is.
+
+    number: at most so many images.
+    """
+    folder = Path(out)
+    check_free(folder)
+    opened_run = Run.open(Path(run))
+    ready = restorer(run, device=device, seed=seed, progress=progress, **options)
+    A = as_operator(through)
+    source = observed(images, ready.ready.observation(A), progress, run=opened_run)
+    scale = ready.scale(A, progress=progress) if calibration else 1.0
+    settings = {
+        "run": str(run), "source": str(images), "through": str(A), "label": label, "seed": seed,
+        "fillings": n, "band_scale": scale,
+    }  # fmt: skip
+    return FiledRestoration(
+        source, ready, A, folder, settings=settings, n=_count(n), scale=scale, number=number,
+        labels=lambda count: _labels(ready, count, label),
+        skipped=list(source.skipped) if isinstance(source, Dataset) else [],
+    )  # fmt: skip
+
+
+def inpaint_files(
+    run: PathLike,
+    images: PathLike,
+    *,
+    mask: PathLike,
+    out: PathLike,
+    n: int = 1,
+    method: str = "model",
+    blend: str = "poisson",
+    feather: float = 0.0,
+    context: int = 0,
+    tune: bool | int = False,
+    label: int | str | None = None,
+    number: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> FiledInpainting:
+    """Photographs filled at their own size: `for step in job:` fills and writes each.
+
+    mask: a picture's file, white where to fill, of the photographs' size or the model's; a folder
+        of such, each named like its photograph; "box:left,top,right,bottom", in pixels of the
+        photograph from its left and top, the last two beyond the box; or "colour:#ff00ff", the
+        colour that marks what is to be filled.
+    feather: pixels of the photograph over which a filling sets in, inside the mask.
+
+    Raises InputError for a mask that is none, and where `out` holds something.
+    """
+    _known_method(method)
+    if feather < 0:
+        raise InputError(f"--feather {feather:g} is below 0; give 0 or more pixels")
+    folder = Path(out)
+    check_free(folder)
+    opened_run = Run.open(Path(run))
+    holes = _holes(mask)
+    worker: Inpainter | str = method
+    ready = None
+    if method == "model":
+        ready = restorer(run, device=device, seed=seed, progress=progress, **options)
+        worker = Inpainter(ready, blend, context, TUNING if tune is True else int(tune))
+    photos, skipped = _photos(images, opened_run, progress)
+    settings = {
+        "run": str(run), "source": str(images), "mask": str(mask), "method": method, "blend": blend,
+        "feather": feather, "context": context, "tune": int(tune), "label": label, "seed": seed,
+        "fillings": n,
+    }  # fmt: skip
+    return FiledInpainting(
+        photos, worker, holes, folder, settings=settings, n=_count(n), number=number,
+        labels=lambda count: _labels(ready, count, label), feather=feather, skipped=skipped,
+        progress=progress,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def residuals(ready: Inverter, x: Tensor, labels: Tensor | None) -> Tensor:
+    """x − G(z) of images (N, C, H, W), z as the encoder says, or else as a search does."""
+    model = ready.model
+    if (labels is None and model.conditional) or not model.can("encode"):
+        found = invert(ready, x, labels=labels, calibration=0)
+        return x - found.images
+    parts = []
+    for rows in torch.arange(len(x)).split(256):
+        y = None if labels is None else labels[rows].to(model.device)
+        z = model.encode(x[rows].to(model.device), y).mean
+        parts.append(x[rows] - model.decode(z, y).float().cpu())
+    return torch.cat(parts)
+
+
+class _Photos:
+    """Image files, decoded whole one at a time; or rows of a data set, as they are."""
+
+    def __init__(self, target: Target, *, items: Sequence[Item] = (), data: Dataset | None = None):
+        self.target, self.items, self.data = target, items, data
+        self.names = (
+            [item.name for item in items] if data is None else [str(name) for name in data.names]
+        )
+
+    def photo(self, i: int) -> Photograph:
+        if self.data is None:
+            return opened(self.items[i], self.target)
+        name = self.names[i] if self.names[i].endswith(".png") else f"{self.names[i]}.png"
+        return in_memory(name, self.data.batch([i])[0], self.target)
+
+
+def _photos(
+    images: PathLike, run: Run, progress: Progress | None
+) -> tuple[_Photos, list[tuple[str, str]]]:
+    """What a person named, as photographs; and what cannot be used."""
+    facts = run.config["data"]
+    used = {k: v for k, v in facts["options"].items() if k in ("fit", "background", "max_pixels")}
+    spec, span = run.plan.model.data, facts.get("range")
+    size = (spec.height, spec.width)
+    options = replace(checked_options(channels=spec.channels, **used), size=size)
+    target = options.target(size, spec.channels, tuple(span) if span else None)
+    source = find(images, store.root(None))
+    if isinstance(source, FolderSource):
+        items, _, skipped = source.listing
+        if not items:
+            raise InputError(f"{images} holds no files")
+        return _Photos(target, items=items), list(skipped)
+    if isinstance(source, FileSource):
+        return _Photos(target, items=[Item(source.path.name, str(source.path))]), []
+    data = basics.fitted(images, run, progress=progress)
+    return _Photos(target, data=data), list(data.skipped)
+
+
+def _holes(mask: PathLike) -> Callable[[str], Holes]:
+    """The mask of each photograph, by the photograph's name."""
+    text = str(mask)
+    kind, colon, rest = text.partition(":")
+    if colon and kind in ("box", "colour", "color"):
+        made = Box.of(rest) if kind == "box" else Colour.of(rest)
+        return lambda name: made
+    if not Path(text).is_dir():
+        picture = Picture(_read(Path(text)), text)
+        return lambda name: picture
+
+    def of(name: str) -> Holes:
+        own = [p for p in (Path(text) / name, *Path(text).glob(f"{Path(name).stem}.*"))
+               if p.is_file()]  # fmt: skip
+        if not own:
+            raise InputError(f"--mask {text} holds no mask named like {name}; add {name}")
+        return Picture(_read(own[0]), str(own[0]))
+
+    return of
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        with open_image(os.fspath(path), max_pixels=MAX_PIXELS) as image:
+            return np.asarray(image.convert("L"))
+    except (Exception, MemoryError) as error:
+        raise InputError(
+            f"--mask {path} cannot be used: {reason(error)}; give an image, "
+            "box:left,top,right,bottom or colour:#ff00ff"
+        ) from None
+
+
+def _missing(mask: MaskLike, x: Tensor) -> Tensor:
+    """Where images (B, C, H, W) are to be filled: (1 or B, 1, H, W) bool."""
+    H, W = x.shape[2:]
+    if isinstance(mask, str) and mask.startswith("box:"):
+        hole = torch.from_numpy(Box.of(mask[4:]).within(W, H, "the images"))
+    elif isinstance(mask, str | os.PathLike):
+        hole = torch.from_numpy(_read(Path(mask)) >= 128)
+    elif isinstance(mask, Image.Image):
+        hole = torch.from_numpy(np.array(mask.convert("L")) >= 128)
+    else:
+        values = torch.as_tensor(mask)
+        hole = values if values.dtype == torch.bool else values.float() > values.max() / 2
+    shape = hole.shape
+    hole = hole.reshape(1, 1, *shape) if hole.dim() == 2 else hole
+    hole = hole[:, None] if hole.dim() == 3 else hole
+    fits = hole.dim() == 4 and hole.shape[1:] == (1, H, W) and len(hole) in (1, len(x))
+    if not fits:
+        raise InputError(
+            f"the mask is of shape {tuple(shape)}, and the images are {H}×{W}; give a mask of "
+            "that size, one for all or one for each"
+        )
+    for row in hole:
+        if not row.any():
+            raise InputError("the mask is empty, so nothing is to be filled; mark what is")
+        if row.all():
+            raise InputError("the mask covers everything, and nothing is known; leave some")
+    return hole
+
+
+def _classical(method: str, x: Tensor, hole: Tensor, names: tuple[str, ...]) -> Restored:
+    filled = classically(method, x, hole)
+    nothing = torch.zeros_like(x)
+    return Restored(
+        given=x, images=filled, uncertainty=nothing, low=filled, high=filled,
+        fillings=filled[:, None], scores=torch.zeros(len(x), 1), z=torch.zeros(len(x), 1, 0),
+        drawn=filled, names=names,
+    )  # fmt: skip
+
+
+def _known_method(method: str) -> None:
+    if method not in METHODS:
+        raise InputError(f"no method '{method}'; {nearest_name(method, METHODS)}")
+
+
+def _count(n: int) -> int:
+    if n < 1:
+        raise InputError(f"n={n} fillings are none; give at least 1")
+    return n
+
+
+def _labels(ready: Restorer | None, count: int, label: int | str | None) -> Tensor | None:
+    if ready is None or (label is None and ready.ready.model.conditional):
+        return None
+    return ready.ready.model.labels_for(count, label)
+
+
+def _some(model: LatentModel, data: Dataset, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
+    """Images of a data set, and their classes where the model has some."""
+    labels = basics.class_labels(model, data) if model.conditional else None
+    return data.batch(rows), None if labels is None else labels[torch.as_tensor(rows)]
+
+
+__all__ = [
+    "Restored",
+    "inpaint",
+    "inpaint_files",
+    "restore",
+    "restore_files",
+    "restorer",
+]
