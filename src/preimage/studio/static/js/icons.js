@@ -35,7 +35,7 @@ const PATHS = {
   pointer: "m6 4 13 7-6 1.5L10.5 19 6 4Z",
   target: "M12 19a7 7 0 1 0 0-14 7 7 0 0 0 0 14Zm0-17v5m0 10v5M2 12h5m10 0h5",
   smooth: "M3 17c4 0 5-10 9-10s5 10 9 10",
-  pixels: "M4 20V14h5V9h5V4h6v16H4Zm5-6v6m5-11v11M9 14h11M14 9h6",
+  pixels: "M4 4h16v16H4V4Zm8 0v16M4 12h16M4 8h8M8 4v8m4 4h8m-4-4v8",
   check: "m5 12.5 4.5 4.5L19 7",
   alert: "M12 4 2.5 20h19L12 4Zm0 6v4.5m0 2.7h.01",
   chevron: "m9 6 6 6-6 6",

@@ -10,6 +10,9 @@ export function number(value, digits = 2) {
   return text.replace("-", "−");
 }
 
+/** The name of an attribute as people write it: hair_style → hair style. @param {string} name */
+export const pretty = (name) => name.replaceAll("_", " ");
+
 /** @param {number} value */
 export const signed = (value) => (value > 0 ? "+" : "") + number(value);
 
@@ -39,7 +42,7 @@ export function describe(base) {
 
 /** @param {Args} args */
 export function describeEdits(args) {
-  const moves = Object.entries(args.moves).map(([name, by]) => `${name} ${signed(by)}`);
+  const moves = Object.entries(args.moves).map(([name, by]) => `${directionName(name)} ${signed(by)}`);
   const dims = Object.entries(args.dims).map(([name, by]) => `latent ${name} ${signed(by)}`);
   return [...moves, ...dims].join(", ");
 }
@@ -47,6 +50,14 @@ export function describeEdits(args) {
 /** @param {Args} args */
 export const edited = (args) =>
   Object.keys(args.moves).length > 0 || Object.keys(args.dims).length > 0;
+
+/** `pca:1` as people say it. @param {string} name */
+export function directionName(name) {
+  const [kind, number] = name.split(":");
+  const words = { pca: "component", features: "feature component", sefa: "weights", jacobian: "Jacobian" };
+  const word = words[/** @type {keyof typeof words} */ (kind)];
+  return word && number !== undefined ? `${word} ${number}` : pretty(name);
+}
 
 /** A record without one of its names. @template T @param {Record<string, T>} record
  * @param {string} name @returns {Record<string, T>} */

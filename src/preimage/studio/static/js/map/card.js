@@ -2,7 +2,7 @@
 /** The card beside the pointer: an image of the data, its name and what is known of it. */
 
 import { fill, h } from "../dom.js";
-import { number } from "../words.js";
+import { number, pretty } from "../words.js";
 
 const WAIT = 70; // ms that the pointer rests before an item is asked for
 const MOST = 5; // attributes shown
@@ -63,7 +63,7 @@ export function openCard(place, studio) {
         h("strong", null, name || `Image ${index}`),
         label ? h("span", { class: "badge" }, label) : null,
         facts.map(([what, value]) =>
-          h("span", { class: "fact" }, `${what} `, h("b", null, typeof value === "number" ? number(value) : String(value))),
+          h("span", { class: "fact" }, `${pretty(what)} `, h("b", null, typeof value === "number" ? number(value) : String(value))),
         ),
       );
       card.hidden = false;

@@ -5,6 +5,7 @@ import { floats } from "../api.js";
 import { button, choice, fill, h, select as menu } from "../dom.js";
 import { bind } from "../keys.js";
 import { theme } from "../theme.js";
+import { pretty } from "../words.js";
 import { openFind } from "./find.js";
 import { openLegend } from "./legend.js";
 
@@ -13,6 +14,12 @@ const METHODS = { pca: "PCA", "t-sne": "t-SNE", umap: "UMAP", latent: "the laten
 
 /** @typedef {import("./scene.js").Scene} Scene */
 /** @typedef {import("../types.js").Studio} Studio */
+
+/** Kinds tell more than amounts at first sight. @param {{kind: string}[]} columns */
+function firstColumn(columns) {
+  const kind = columns.findIndex((column) => column.kind === "category");
+  return kind >= 0 ? kind : columns.length ? 0 : "";
+}
 
 /**
  * @param {HTMLElement} place @param {Studio} studio
@@ -41,14 +48,14 @@ export function openControls(place, studio, about, map) {
   const columns = menu(
     [
       { value: "", label: "One colour" },
-      ...about.columns.map((column, i) => ({ value: String(i), label: column.name })),
+      ...about.columns.map((column, i) => ({ value: String(i), label: pretty(column.name) })),
     ],
-    { label: "Colour by", value: about.columns.length ? "0" : "", onChange: colour },
+    { label: "Colour by", value: String(firstColumn(about.columns)), onChange: colour },
   );
   const mode = choice({
     label: "What is drawn",
     options: [
-      { value: "auto", label: "Auto", title: "Dots from afar, images from near" },
+      { value: "auto", label: "Auto", title: "Dots, with as many images between as there is room for" },
       { value: "dots", label: "Dots" },
       { value: "images", label: "Images" },
     ],

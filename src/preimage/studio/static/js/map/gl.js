@@ -95,7 +95,6 @@ export function openGl(canvas) {
     gl.uniform2f(tiles.centre, camera.x, camera.y);
     gl.uniform2f(tiles.scale, across, down);
     gl.uniform2f(tiles.size, scene.thumb / camera.width, scene.thumb / camera.height);
-    gl.uniform3f(tiles.sheet, sheets.atlas.columns, sheets.atlas.rows, sheets.atlas.tile);
     gl.uniform1f(tiles.edge, scene.edge);
     gl.uniform1i(tiles.image, 0);
     gl.bindVertexArray(tileArray);
@@ -137,6 +136,8 @@ export function openGl(canvas) {
       texture = sheetTexture(gl, bitmap);
       textures.set(sheet, texture);
     }
+    const { tile } = sheets.atlas;
+    gl.uniform3f(tiles.sheet, bitmap.width / tile, bitmap.height / tile, tile); // the last is shorter
     gl.activeTexture(gl.TEXTURE0);
     gl.bindTexture(gl.TEXTURE_2D, texture);
     return true;

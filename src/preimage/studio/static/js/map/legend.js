@@ -33,7 +33,7 @@ export function openLegend(place, chosen) {
 
   /** @param {string} name @param {number} kind @param {"light" | "dark"} theme */
   function entry(name, kind, theme) {
-    const mark = h("i", { class: "mark-disc", "aria-hidden": "true" });
+    const mark = h("i", { class: "kind-disc", "aria-hidden": "true" });
     mark.style.background = kindColour(theme, kind);
     const element = h(
       "button",
@@ -62,7 +62,7 @@ export function openLegend(place, chosen) {
     bar.style.background = `linear-gradient(90deg, ${amounts(theme).join(", ")})`;
     return h(
       "p",
-      { class: "scale" },
+      { class: "amount-scale" },
       h("span", null, number(column.low ?? 0)),
       bar,
       h("span", null, number(column.high ?? 1)),

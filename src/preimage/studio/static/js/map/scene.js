@@ -9,7 +9,8 @@ import { Levels } from "./levels.js";
 /** @typedef {import("./colours.js").Column} Column */
 /** @typedef {"auto" | "dots" | "images"} Mode */
 
-const FEW = 700; // points in view from which thumbnails are shown by themselves
+const APART = 2.6; // thumbnails' widths between them from afar, with dots in between
+const CLOSE = 0.92; // and from near, or where only images are drawn
 const DISC = [2.5, 9]; // px, least and most
 
 export class Scene {
@@ -57,13 +58,14 @@ export class Scene {
   /** Before every picture: sizes, and which thumbnails. */
   prepare() {
     const { zoom } = this.camera;
-    const crowd = 180 / Math.sqrt(Math.max(1, this.n));
-    this.disc = Math.min(DISC[1], Math.max(DISC[0], crowd * 1.6 * zoom ** 0.4));
+    const room = 180 / Math.sqrt(Math.max(1, this.n));
+    this.disc = Math.min(DISC[1], Math.max(DISC[0], room * 1.6 * zoom ** 0.4));
     this.thumb = Math.round(Math.min(this.size * 2, this.size * Math.max(1, zoom) ** 0.18));
-    const shown = this.mode === "images" || (this.mode === "auto" && this.n / zoom ** 2 < FEW);
+    const crowd = Math.max(0, Math.log10(this.n / (400 * zoom ** 2)));
+    const apart = this.mode === "images" ? CLOSE : Math.min(APART, CLOSE + crowd);
     this.edge = this.column ? Math.min(0.2, 4 / this.thumb) : 0;
-    if (shown && this.sheets) this.levels.choose(this.camera, this.thumb * 0.92, this.lit);
-    else this.levels.count = 0;
+    if (this.mode === "dots" || !this.sheets) this.levels.count = 0;
+    else this.levels.choose(this.camera, this.thumb * apart, this.lit);
   }
 
   /** The point under a place of the page, or −1. @param {number} x @param {number} y */

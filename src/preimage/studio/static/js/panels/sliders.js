@@ -3,7 +3,7 @@
 
 import { choice, fill, h } from "../dom.js";
 import { slider } from "../slider.js";
-import { without } from "../words.js";
+import { directionName, without } from "../words.js";
 
 /** @typedef {import("../types.js").Studio} Studio */
 /** @typedef {import("../types.js").Session} Session */
@@ -60,7 +60,7 @@ export function mount(element, studio) {
     const badge = accuracy === undefined || accuracy === null
       ? kind === "counterfactual" ? { text: "bends", title: "A counterfactual: it follows the picture instead of a straight line" } : null
       : { text: `${Math.round(accuracy * 100)} %`, title: "How often it tells images with it from those without" };
-    return row(`moves.${name}`, { name: label(name), unit, low, high, badge }, (value, gesture) => {
+    return row(`moves.${name}`, { name: directionName(name), unit, low, high, badge }, (value, gesture) => {
       const moves = value === 0 ? without(args.get().moves, name) : { ...args.get().moves, [name]: value };
       args.patch({ moves }, { gesture });
     });
@@ -100,14 +100,6 @@ export function mount(element, studio) {
     }
     if (text) for (const folded of groups.querySelectorAll("details")) folded.open = true;
   }
-}
-
-/** `pca:1` as people say it. @param {string} name */
-function label(name) {
-  const [kind, number] = name.split(":");
-  const words = { pca: "Component", features: "Feature component", sefa: "Weights", jacobian: "Jacobian" };
-  const word = words[/** @type {keyof typeof words} */ (kind)];
-  return word && number !== undefined ? `${word} ${number}` : name;
 }
 
 /** @param {string} name @param {HTMLElement[]} rows @param {{folded?: boolean, empty?: string}} [options] */
