@@ -31,6 +31,7 @@ from preimage.studio import (
     live,
     maps,
     naming,
+    restoring,
     search,
     session,
     training,
@@ -56,6 +57,7 @@ PARTS = (
     search,
     check,
     naming,
+    restoring,
 )
 STATIC = Path(__file__).parent / "static"
 
@@ -147,8 +149,7 @@ def create_app(studio: Studio, *, token: str, hosts: Sequence[str], port: int) -
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _our_fault)
-    shown = (session, maps, items, live, uploads, exports, gallery)
-    for part in (*shown, jobs, training, search, check, naming):
+    for part in PARTS:
         app.include_router(part.router(studio))
     app.include_router(events.router(studio.events))
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="static")
@@ -175,5 +176,5 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 def _our_fault(request: Request, error: Exception) -> JSONResponse:
     logging.getLogger(__name__).error("%s", error, exc_info=error)
-    said = f"{type(error).__name__}: {error}"[:200]
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return JSONResponse({"error": said, "where": ""}, 500)

@@ -60,6 +60,7 @@ def checked(workspace: Workspace, inspector: Inspector, body: dict[str, Any]) ->
         "threshold": inspector.threshold,
         "regions": len(found.regions),
         "share": found.area / (found.size[0] * found.size[1]),
+        "picture": data_uri(Image.fromarray(pixels(seen.x)[0])),
         "heat": data_uri(colours),
     }
 

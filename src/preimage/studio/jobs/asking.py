@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from preimage.api.basics import recipe as recipe_of
 from preimage.core import InputError
+from preimage.studio import damage
 from preimage.studio.subject import subject
 from preimage.studio.training import source_of
 
@@ -33,6 +37,40 @@ def invert(studio: Studio, body: dict[str, Any]) -> Asked:
     label = _label(studio, body.get("label"))
     request = {"image": seen.image, "label": label, **_of_run(studio)}
     return Asked(f"Find the latent of {seen.title}", request, tensors(images=seen.x))
+
+
+def inpaint(studio: Studio, body: dict[str, Any]) -> Asked:
+    """mask: base64 of a byte for each pixel of the model's size, row by row; 1 is to be filled."""
+    seen = subject(studio.workspace, body)
+    mask = _mask(body.get("mask"), tuple(seen.x.shape[2:]))
+    seed = int(number(body, "seed", 0, 2**31, 0))
+    request = {"label": seen.label, "image": seen.image, "seed": seed, **_of_run(studio)}
+    return Asked(f"Mend {seen.title}", request, tensors(images=seen.x, mask=mask))
+
+
+def _mask(text: object, size: tuple[int, ...]) -> Tensor:
+    try:
+        levels = np.frombuffer(base64.b64decode(str(text), validate=True), np.uint8)
+    except ValueError:
+        levels = np.empty(0, np.uint8)
+    if len(levels) != size[0] * size[1]:
+        raise InputError(f"the mask must have a byte for each of {size[1]}×{size[0]} pixels")
+    mask = torch.from_numpy(levels > 0).reshape(size)
+    if not mask.any():
+        raise InputError("nothing is marked; paint over what is to be filled")
+    if mask.all():
+        raise InputError("everything is marked; leave something that is known")
+    return mask
+
+
+def restore(studio: Studio, body: dict[str, Any]) -> Asked:
+    data = studio.workspace.model.data
+    what = damage.asked(body, data)
+    seen = subject(studio.workspace, body)
+    through = damage.operator(what["damage"], what["amount"], data, seed=what["seed"])
+    y = damage.damaged(seen.x, through, seed=what["seed"])
+    request = {**what, "label": seen.label, **_of_run(studio)}
+    return Asked(f"Undo: {what['damage']}", request, tensors(images=seen.x, given=y))
 
 
 def train(studio: Studio, body: dict[str, Any]) -> Asked:
@@ -89,6 +127,8 @@ def number(body: dict[str, Any], name: str, low: float, high: float, default: fl
 
 ASKED: dict[str, Callable[[Studio, dict[str, Any]], Asked]] = {
     "invert": invert,
+    "inpaint": inpaint,
+    "restore": restore,
     "detector": detector,
     "train": train,
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Body
 from fastapi.responses import FileResponse
+from PIL import Image
 
 from preimage.core import InputError
 from preimage.core.errors import nearest_name
@@ -80,6 +82,26 @@ def router(studio: Studio) -> APIRouter:
         queue.remove(name)
         return {}
 
+    @made.post("/{name}/open")
+    def open(name: str) -> dict[str, Any]:
+        """Show the run that a job has trained."""
+        result = held(name).result or {}
+        if "run" not in result:
+            raise InputError("this job has trained nothing that could be opened")
+        studio.open(studio.add(Path(result["run"])))
+        return {"id": studio.workspace.id}
+
+    @made.post("/{name}/use")
+    def use(name: str, body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+        """Make a picture of the job an image like those that are brought, with its latent."""
+        result, file = held(name).result or {}, str(body.get("file"))
+        with Image.open(path_of(name, file)) as picture:
+            brought = studio.workspace.images.put(picture)
+        ids, row = result.get("latents", ()), body.get("row")
+        if isinstance(row, int) and 0 <= row < len(ids):
+            studio.workspace.images.found(brought.id, *studio.workspace.kept(ids[row]))
+        return {"id": brought.id}
+
     @made.get("/{name}/preview")
     def preview(name: str) -> FileResponse:
         return served(name, "preview.png")
@@ -94,11 +116,14 @@ def router(studio: Studio) -> APIRouter:
         except InputError as error:
             raise Gone(str(error)) from None
 
-    def served(name: str, file: str) -> FileResponse:
+    def path_of(name: str, file: str) -> Path:
         try:
-            path = held(name).folder.file(file)
+            return held(name).folder.file(file)
         except InputError as error:
             raise Gone(str(error)) from None
+
+    def served(name: str, file: str) -> FileResponse:
+        path = path_of(name, file)
         kind = "image/png" if path.suffix == ".png" else "application/octet-stream"
         return FileResponse(path, media_type=kind)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from preimage.studio.jobs.latents import FILE as LATENTS
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from preimage.applications.restoration import Restorer
     from preimage.core import Step
     from preimage.inversion import Inverter
 
@@ -47,6 +48,9 @@ class Working:
 
     def inverter(self) -> Inverter:
         return self.bench.inverter(self.run)
+
+    def restorer(self) -> Restorer:
+        return self.bench.restorer(self.run, self.progress)
 
     @property
     def path(self) -> Path:
@@ -141,16 +145,31 @@ def heat(values: Tensor) -> bytes:
 
 
 class Bench:
-    """What stays from one job to the next in the same process."""
+    """What stays from one job to the next in the same process: of the last run asked for."""
 
     def __init__(self) -> None:
         self._run: Path | None = None
         self._inverter: Inverter | None = None
+        self._restorer: Restorer | None = None
 
     def inverter(self, run: Path) -> Inverter:
-        """A run's generator, made ready once; that of the last run that was asked for stays."""
+        """A run's generator, made ready once."""
         from preimage.api.inversions import inverter
 
-        if self._inverter is None or self._run != run:
-            self._run, self._inverter = run, inverter(run)
+        self._turn(run)
+        if self._inverter is None:
+            self._inverter = inverter(run)
         return self._inverter
+
+    def restorer(self, run: Path, progress: Callable[[Step], None]) -> Restorer:
+        """The same made ready to restore, which takes longer."""
+        from preimage.api.restorations import restorer
+
+        self._turn(run)
+        if self._restorer is None:
+            self._restorer = restorer(run, progress=progress)
+        return self._restorer
+
+    def _turn(self, run: Path) -> None:
+        if run != self._run:
+            self._run, self._inverter, self._restorer = run, None, None
