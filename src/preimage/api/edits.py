@@ -95,7 +95,7 @@ def edit(
     """
     ready = model if isinstance(model, Inverter) else inverter(model, device=device)
     run = None if isinstance(model, Inverter | LatentModel) else Path(model)
-    moves = _mover(run, directions, counterfactual, move, by=by, to=to, keep=keep)
+    moves = mover_of(run, directions, counterfactual, move, by=by, to=to, keep=keep)
     editor = _editor(ready, moves, residual, tune, seed)
     opened = None if run is None else Run.open(run)
     source = observed(images, ready.model.data, progress, run=opened)
@@ -150,7 +150,7 @@ def edit_files(
     check_free(folder)
     opened = Run.open(Path(run))
     ready = inverter(run, device=device)
-    moves = _mover(opened.path, directions, counterfactual, move, by=by, to=to, keep=keep)
+    moves = mover_of(opened.path, directions, counterfactual, move, by=by, to=to, keep=keep)
     editor = _editor(ready, moves, residual, tune, seed)
     ready.model.labels_for(1, label)  # or say that there is no such class
     pictures, skipped = _pictures(images, opened, progress)
@@ -177,7 +177,7 @@ def known(run: Path | None, directions: Directions) -> dict[str, Direction]:
     return saved | {direction.name: direction for direction in directions}
 
 
-def _mover(
+def mover_of(
     run: Path | None,
     directions: Directions,
     counterfactual: Counterfactual | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from preimage.cli.options import Device, Json, RunFolder, Seed
+from preimage.cli.options import Device, Json, RunFolder, Seed, parse_pairs
 from preimage.cli.output import remark, show, table
 from preimage.cli.progress import Bar
 from preimage.cli.stopping import saved_on_signal
@@ -99,8 +99,8 @@ def edit(
             run,
             images,
             out=folder,
-            by=_pairs(by or [], "--by"),
-            to=_pairs(to or [], "--to"),
+            by=parse_pairs(by or [], "--by"),
+            to=parse_pairs(to or [], "--to"),
             keep=[name for text in keep or [] for name in text.split(",") if name],
             move=move,
             mask=mask,
@@ -141,24 +141,6 @@ def _course(row: dict, name: str) -> str:
     if name not in row["before"]:
         return moved
     return f"{moved} ({row['before'][name]:.2f} → {row['after'][name]:.2f})"
-
-
-def _pairs(texts: list[str], option: str) -> dict[str, str]:
-    """`smile=2`, …: what stands behind each name."""
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise typer.BadParameter(
-                f"{text!r} is not DIRECTION=VALUE; give one like smile=2",
-                param_hint=f"'{option}'",
-            )
-        if name in found:
-            raise typer.BadParameter(
-                f"'{name}' is given twice; give it once", param_hint=f"'{option}'"
-            )
-        found[name] = value
-    return found
 
 
 def _strengths(text: str) -> list[float]:

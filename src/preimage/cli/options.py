@@ -40,6 +40,24 @@ def parse_names(texts: list[str] | None) -> list[str]:
     return [name.strip() for text in texts or [] for name in text.split(",") if name.strip()]
 
 
+def parse_pairs(texts: list[str], option: str) -> dict[str, str]:
+    """`smile=2`, …: what stands behind each name."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise typer.BadParameter(
+                f"{text!r} is not DIRECTION=VALUE; give one like smile=2",
+                param_hint=f"'{option}'",
+            )
+        if name in found:
+            raise typer.BadParameter(
+                f"'{name}' is given twice; give it once", param_hint=f"'{option}'"
+            )
+        found[name] = value
+    return found
+
+
 def parse_settings(texts: list[str]) -> dict[str, Any]:
     """`key=value` each; the value is JSON where it can be, and else the text itself."""
     settings = {}

@@ -1,0 +1,269 @@
+"""A part of an index: images that were committed together, in files that never change again.
+
+NNNNNN.images.safetensors holds what is known of them, NNNNNN.vectors.safetensors what is searched,
+NNNNNN.lists.safetensors what is searched of many parts at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from preimage.applications.filters import Column, Condition, holds
+from preimage.applications.retrieval import make_lists, nearest
+from preimage.core import InputError
+from preimage.runs.index_files import Arrays, File, packed, unpacked, write_arrays
+from preimage.runs.index_store import Entry, Rows
+
+FEW = 10_000  # images of which a condition holds, compared one by one though there are lists
+NUMBER = 8  # bytes of an image's number in a list
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images that were committed together."""
+
+    count: int
+    images: File
+    vectors: File | None  # none where lists hold them
+
+    def to_json(self) -> dict[str, Any]:
+        files = {"images": self.images, "vectors": self.vectors}
+        named = {key: None if file is None else file.to_json() for key, file in files.items()}
+        return {"count": self.count, **named}
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Part:
+        vectors = None if said["vectors"] is None else File.from_json(said["vectors"])
+        return cls(int(said["count"]), File.from_json(said["images"]), vectors)
+
+    @property
+    def files(self) -> list[File]:
+        return [self.images, *([] if self.vectors is None else [self.vectors])]
+
+
+def write_part(folder: Path, number: int, rows: Rows, ids: np.ndarray) -> Part:
+    names, name_ends = packed([name.encode("utf-8", "surrogateescape") for name in rows.names])
+    thumbnails, thumbnail_ends = packed(list(rows.thumbnails))
+    columns = {
+        f"attribute-{i}": np.asarray(column.values, np.float32)
+        for i, column in enumerate(rows.attributes.values())
+    }
+    images = write_arrays(
+        folder / f"{number:06d}.images.safetensors",
+        {
+            "ids": np.asarray(ids, np.int64),
+            "hashes": np.asarray(rows.hashes, np.uint64),
+            "latents": np.asarray(rows.latents, np.float32),
+            "names": names,
+            "name_ends": name_ends,
+            "thumbnails": thumbnails,
+            "thumbnail_ends": thumbnail_ends,
+            **columns,
+        },
+        {"attributes": [[name, list(c.categories)] for name, c in rows.attributes.items()]},
+    )
+    path = folder / f"{number:06d}.vectors.safetensors"
+    vectors = write_arrays(path, {"vectors": np.asarray(rows.vectors, np.float32)}, {})
+    return Part(len(rows), images, vectors)
+
+
+@dataclass(frozen=True)
+class OpenPart:
+    """A part, mapped from its files."""
+
+    part: Part
+    first: int  # position of its first image among those of all parts
+    images: Arrays
+    vectors: np.ndarray | None  # (count, d'); none where lists hold them
+
+    @classmethod
+    def open(cls, folder: Path, part: Part, first: int, d: int, width: int) -> OpenPart:
+        """Raises InputError where its files are not as they were written."""
+        for file in part.files:
+            if damage := file.damage(folder):
+                raise InputError(damage)
+        images, n = Arrays.open(folder / part.images.name), part.count
+        shapes = {"ids": (n,), "hashes": (n,), "latents": (n, d), "name_ends": (n,)}
+        shapes |= {"thumbnail_ends": (n,)}
+        shapes |= {f"attribute-{i}": (n,) for i in range(len(images.said.get("attributes", ())))}
+        right = all(name in images.maps and images[name].shape == s for name, s in shapes.items())
+        vectors = None
+        if part.vectors is not None:
+            vectors = Arrays.open(folder / part.vectors.name).maps.get("vectors")
+            right &= vectors is not None and vectors.shape == (n, width)
+        if not right:
+            raise InputError(f"{images.path} does not hold what the index says")
+        return cls(part, first, images, vectors)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        return {
+            str(name): Column(self.images[f"attribute-{i}"], tuple(map(str, words)))
+            for i, (name, words) in enumerate(self.images.said["attributes"])
+        }
+
+    def name(self, row: int) -> str:
+        blob = unpacked(self.images["names"], self.images["name_ends"], row)
+        return blob.decode("utf-8", "surrogateescape")
+
+    def names(self) -> list[str]:
+        return [self.name(row) for row in range(self.part.count)]
+
+    def thumbnail(self, row: int) -> bytes:
+        return unpacked(self.images["thumbnails"], self.images["thumbnail_ends"], row)
+
+    def entry(self, row: int) -> Entry:
+        known: dict[str, float | str] = {}
+        for name, column in self.columns.items():
+            value = float(column.values[row])
+            if np.isfinite(value):
+                known[name] = column.categories[int(value)] if column.categories else value
+        return Entry(
+            int(self.images["ids"][row]),
+            self.name(row),
+            np.array(self.images["latents"][row]),
+            known,
+            self.thumbnail(row),
+        )
+
+    def holds(self, where: Condition) -> np.ndarray:
+        return holds(where, self.columns, self.names, self.part.count)
+
+    def rows(self, vectors: np.ndarray, kept: np.ndarray) -> Rows:
+        """The rows (count,) bool that are kept, to be written anew."""
+        some = np.flatnonzero(kept)
+        return Rows(
+            [self.name(row) for row in some],
+            self.images["hashes"][some],
+            self.images["latents"][some],
+            vectors[some],
+            [self.thumbnail(row) for row in some],
+            {name: replace(c, values=c.values[some]) for name, c in self.columns.items()},
+        )
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Rows after one another; what is known of some only is unknown of the others."""
+    names = dict.fromkeys(name for rows in parts for name in rows.attributes)
+    return Rows(
+        [name for rows in parts for name in rows.names],
+        np.concatenate([rows.hashes for rows in parts]),
+        np.concatenate([rows.latents for rows in parts]),
+        np.concatenate([rows.vectors for rows in parts]),
+        [thumbnail for rows in parts for thumbnail in rows.thumbnails],
+        {
+            name: _column([(rows.attributes.get(name), len(rows)) for rows in parts])
+            for name in names
+        },
+    )
+
+
+def _column(pieces: Sequence[tuple[Column | None, int]]) -> Column:
+    words = tuple(dict.fromkeys(w for c, _ in pieces if c is not None for w in c.categories))
+    values = []
+    for column, n in pieces:
+        if column is None:
+            values.append(np.full(n, np.nan, np.float32))
+        elif column.categories:
+            codes = np.array([words.index(word) for word in column.categories], np.float32)
+            known = np.isfinite(column.values)
+            there = codes[np.where(known, column.values, 0).astype(np.int64)]
+            values.append(np.where(known, there, np.nan).astype(np.float32))
+        else:
+            values.append(np.asarray(column.values))
+    return Column(np.concatenate(values), words)
+
+
+def write_lists(folder: Path, number: int, vectors: np.ndarray) -> File:
+    """Inverted lists of vectors (N, d), each list's vectors and then their numbers."""
+    made = make_lists(vectors)
+    pieces, places, at = [], np.empty(len(vectors), np.int64), 0
+    for rows in np.split(made.order, np.cumsum(made.sizes)[:-1]):
+        piece = np.ascontiguousarray(vectors[rows])
+        places[rows] = at + np.arange(len(rows)) * piece.itemsize * piece.shape[1]
+        pieces += [piece.view(np.uint8).ravel(), rows.astype("<i8").view(np.uint8)]
+        at += piece.nbytes + NUMBER * len(rows)
+    return write_arrays(
+        folder / f"{number:06d}.lists.safetensors",
+        {
+            "centroids": made.centroids,
+            "sizes": made.sizes.astype(np.int64),
+            "places": places,
+            "lists": np.concatenate(pieces),
+        },
+        {"probe": made.probe, "recall": made.recall, "asked": made.asked},
+    )
+
+
+class OpenLists:
+    """Inverted lists that faiss reads from the file, none of it loaded.
+
+    What faiss would read of its own index files is more than numbers, and a stranger's could do
+    harm; here it is told where lists begin by us, who have counted.
+    """
+
+    def __init__(self, arrays: Arrays, width: int):
+        lists, sizes, centroids = arrays["lists"], np.array(arrays["sizes"]), arrays["centroids"]
+        self.count, L = len(arrays["places"]), len(sizes)
+        each = 4 * width + NUMBER
+        if not (
+            centroids.shape == (L, width)
+            and (sizes >= 0).all()
+            and sizes.sum() == self.count
+            and lists.size == self.count * each
+        ):
+            raise InputError(f"{arrays.path} does not hold what the index says")
+        self.width, self._places = width, arrays["places"]
+        self._floats = lists.view("<f4")
+        self.recall = float(arrays.said["recall"])
+        self._quantizer = faiss.IndexFlatL2(width)
+        self._quantizer.add(np.ascontiguousarray(centroids))
+        facts = np.zeros((L, 3), np.uint64)  # of each list: vectors, room, where it begins
+        facts[:, 0] = facts[:, 1] = sizes
+        facts[:, 2] = arrays.offsets["lists"] + (np.cumsum(sizes) - sizes) * each
+        stored = faiss.OnDiskInvertedLists(L, 4 * width, "")
+        stored.filename, stored.read_only = str(arrays.path), True
+        stored.totsize = arrays.path.stat().st_size
+        stored.prefetch_nthread = 0  # one thread more would only wait for the disk
+        faiss.memcpy(stored.lists.data(), faiss.swig_ptr(facts), facts.nbytes)
+        stored.do_mmap()
+        self._stored = stored  # faiss holds no reference
+        self._index = faiss.IndexIVFFlat(self._quantizer, width, L, faiss.METRIC_L2)
+        self._index.replace_invlists(stored, False)
+        self._index.ntotal, self._index.is_trained = self.count, True
+        self._index.nprobe = max(1, min(L, int(arrays.said["probe"])))
+
+    def vectors(self, positions: np.ndarray) -> np.ndarray:
+        """(B,) → (B, width)."""
+        first = np.asarray(self._places[positions]) // 4
+        return self._floats[first[:, None] + np.arange(self.width)]
+
+    def search(
+        self, queries: np.ndarray, k: int, keep: np.ndarray | None, exact: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Squared distances and positions (B, k) of those that are kept, (count,) bool."""
+        kept = self.count if keep is None else int(keep.sum())
+        if exact or kept <= FEW:
+            rows = np.arange(self.count) if keep is None else np.flatnonzero(keep)
+            distances, found = nearest(queries, self.vectors(rows), k)
+            return distances, rows[found]
+        L, probe = self._index.nlist, self._index.nprobe
+        options = faiss.SearchParametersIVF(nprobe=min(L, -(-probe * self.count // kept)))
+        if keep is not None:
+            bits = np.packbits(keep, bitorder="little")
+            options.sel = selector = faiss.IDSelectorBitmap(bits)  # noqa: F841  # must live on
+        return self._index.search(queries, min(k, kept), params=options)
+
+
+def lists_possible() -> bool:
+    """Where faiss cannot map lists from a file (Windows), all is searched exactly."""
+    return hasattr(faiss, "OnDiskInvertedLists")
+
+
+Vectors = Callable[[np.ndarray], np.ndarray]  # latents (N, d) → what is searched, (N, d')
