@@ -24,7 +24,7 @@ RAW = {"/api/images": 32 << 20, "/api/archives": 1 << 30}  # bodies that are fil
 POLICY = "; ".join(
     (
         "default-src 'self'",
-        "img-src 'self' blob: data:",
+        "img-src 'self' blob:",
         "media-src 'self' blob:",
         "object-src 'none'",
         "base-uri 'none'",
@@ -124,15 +124,25 @@ class Guard:
         if not declared.isdecimal() or int(declared) > cap:
             await _refuse(send, 413, f"more than {cap >> 20} MB")
             return
-        begun = False
+        left, begun = cap, False
 
-        async def noting(message: Message) -> None:
+        async def counting() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise TooLarge
+            return message
+
+        async def sending(message: Message) -> None:
             nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
+            if left < 0 and not begun:
+                raise TooLarge  # what the application has to say of half a body
+            begun = True
             await send(message)
 
         try:
-            await self.app(scope, _counted(receive, cap), noting)
+            await self.app(scope, counting, sending)
         except TooLarge:
             if not begun:
                 await _refuse(send, 413, f"more than {cap >> 20} MB")
@@ -143,20 +153,6 @@ def _type_refusal(path: str, headers: Headers) -> tuple[int, str] | None:
     given = headers.get("content-type", "").partition(";")[0].strip().lower()
     wanted = "application/octet-stream" if path in RAW else "application/json"
     return None if given == wanted else (415, f"the body must be {wanted}")
-
-
-def _counted(receive: Receive, cap: int) -> Receive:
-    left = cap
-
-    async def counting() -> Message:
-        nonlocal left
-        message = await receive()
-        left -= len(message.get("body", b""))
-        if left < 0:
-            raise TooLarge
-        return message
-
-    return counting
 
 
 def _with_headers(send: Send) -> Send:

@@ -51,6 +51,26 @@ def _column(workspace: Workspace, name: str) -> dict[str, Any]:
     return {"name": name, "kind": "number", "low": float(low), "high": float(high)}
 
 
+def found(workspace: Workspace, text: str) -> np.ndarray:
+    """Indices of the points of which a text is a part of the name, of the class, or of a category,
+    or which have the attribute of that name.
+    """
+    points, wanted = workspace.points, text.strip().casefold()
+    if points is None or not wanted:
+        return np.empty(0, np.int64)
+    hit = np.zeros(len(points), bool)
+    if points.data is not None:
+        names = points.data.names
+        hit |= np.array([wanted in str(names[row]).casefold() for row in points.rows], bool)
+    for name, values in points.attributes.items():
+        if name in points.categories:
+            codes = [k for k, c in enumerate(points.categories[name]) if wanted in c.casefold()]
+            hit |= np.isin(values, codes)
+        elif wanted in name.casefold() and set(np.unique(values[np.isfinite(values)])) <= {0, 1}:
+            hit |= values == 1
+    return np.flatnonzero(hit)
+
+
 def router(studio: Studio) -> APIRouter:
     made = APIRouter(prefix="/api/map")
 
@@ -65,6 +85,12 @@ def router(studio: Studio) -> APIRouter:
         if chart is None:
             raise Gone("there is no such map (yet)")
         return Response(chart.positions.astype("<f4").tobytes(), media_type=BYTES)
+
+    @made.get("/find")
+    def find(q: str) -> dict[str, Any]:
+        """The points whose name, class or attributes hold a text."""
+        indices = found(studio.workspace, q)
+        return {"indices": indices.tolist(), "total": len(indices)}
 
     @made.get("/column/{number}")
     def column(number: int) -> Response:
