@@ -15,11 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from preimage.api import basics
 from preimage.api.observations import PathLike, Progress
-from preimage.applications.anomaly import Detector, Explanation, inspection
+from preimage.applications.anomaly import Detector, Explanation, inspection, suite
 from preimage.applications.anomaly.framing import as_they_are, for_model
 from preimage.applications.anomaly.inspection import Finding, Inspector
 from preimage.applications.anomaly.judging import Judgement, judged
@@ -77,19 +78,21 @@ def fit_detector(
     source, reading = _good(images, known, run, progress)
     if not len(source):
         raise InputError(f"{images} holds no image that can be used; give good ones")
-    sizes = source.sizes
+    inspection.enough(len(source), false_alarms)
+    used = known if view == "model" else None
+    suite.named(scores, torch.zeros(1, *known.data.shape), used)  # or say that there is no such one
     if tile is not None and tile < 4:
         raise InputError(f"tiles of {tile} pixels (--tile) are too small; give 4 or more")
     if view == "model":
-        framing, note = for_model(known.data, sizes, tile, **reading)
+        framing, note = for_model(known.data, source.sizes, tile, **reading)
     else:
-        framing, note = as_they_are(known.data.channels, sizes, tile, **reading)
+        framing, note = as_they_are(known.data.channels, source.sizes, tile, **reading)
     if note and progress is not None:
         progress(Step(0, 1, stage="open good photographs", notes=(note,)))
     return inspection.fitted(
         source,
         framing,
-        model=known if view == "model" else None,
+        model=used,
         scores=scores,
         false_alarms=false_alarms,
         seed=seed,

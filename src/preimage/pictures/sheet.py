@@ -132,10 +132,10 @@ def pairs(
     return canvas
 
 
-def png(image: Image.Image) -> bytes:
-    """The bytes of a PNG file."""
+def png(image: Image.Image, *, quick: bool = False) -> bytes:
+    """The bytes of a PNG file: as few as can be, or in a tenth of the time."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    image.save(buffer, format="PNG", optimize=not quick, compress_level=1 if quick else 9)
     return buffer.getvalue()
 
 

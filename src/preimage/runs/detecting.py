@@ -161,7 +161,7 @@ class FiledDetection:
         path = self.folder / file
         with readable_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, png(image))
+        write_bytes(path, png(image, quick=True))
 
     def _explanations(self, worst: Sequence[int]) -> Image.Image:
         """The oddest tiles of some photographs, looked at again."""

@@ -13,7 +13,7 @@ from preimage.applications.anomaly.photos import label
 from preimage.core.words import counted
 from preimage.pictures import Figure, Section, Table, histogram, page
 
-SHOWN = 48  # photographs on the page
+SHOWN = 24  # photographs on the page
 LISTED = 200  # in its table
 
 

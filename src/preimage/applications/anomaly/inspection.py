@@ -198,13 +198,13 @@ def fitted(
 
     Raises InputError where they are fewer than the wanted rate needs, and says how many it takes.
     """
-    n, least = len(photos), _enough(len(photos), false_alarms)
+    n, least = len(photos), enough(len(photos), false_alarms)
     order = torch.randperm(n, generator=seeds.generator(seed, "held-out photographs"))
     held = max(round(HELDOUT * n), least)
     each = -(-MOST // (n - held))
     tiles, group = _some_tiles(photos, framing, order[held:].sort().values, each, seed, progress)
     others, heldout = _some_tiles(photos, framing, order[:held].sort().values, 1, seed, progress)
-    _enough(2 * len(heldout), false_alarms)  # still, without those that could not be opened
+    enough(2 * len(heldout), false_alarms)  # still, without those that could not be opened
     detector = Detector(scores=scores, false_alarms=false_alarms, seed=seed)
     detector.fit(
         _stacked(tiles),
@@ -248,8 +248,11 @@ def in_memory(photo: Photo | Tensor) -> Photo:
     return InMemory("image", x)
 
 
-def _enough(n: int, false_alarms: float) -> int:
-    """How many good photographs the threshold takes; half of all may be held out for it."""
+def enough(n: int, false_alarms: float) -> int:
+    """How many good photographs the threshold takes; half of all may be held out for it.
+
+    Raises InputError where there are fewer, and for a rate that is none.
+    """
     if not 0 < false_alarms < 1:
         raise InputError(f"false alarms of {false_alarms:g} must lie between 0 and 1, as in 0.01")
     least = needed(false_alarms)
