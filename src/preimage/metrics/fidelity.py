@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preimage.metrics.distances import Rows, neighbours, pairs_within
+from preimage.metrics.distances import Rows, has_bfloat16, neighbours, pairs_within
 from preimage.metrics.features import check_rows
 from preimage.metrics.measure import Measure, drawn, group_of, of_halves, of_share
 
@@ -99,7 +99,8 @@ def _counted(
 ) -> tuple[Four, np.ndarray]:
     """The four of all rows, and for each split the difference of its halves: (splits, 4)."""
     centre = real.double().mean(0)
-    x, y = Rows.of(real, centre), Rows.of(fake, centre)
+    rough = has_bfloat16() and not sides  # halves have edges of their own, in single precision
+    x, y = (Rows.of(rows, centre, bfloat16=rough) for rows in (real, fake))
     most = max(k, coverage_k)
     reach = 4 * most + 12 if sides else most  # enough neighbours to have k of either half
     around_x = neighbours(x, min(reach, len(x) - 1), exact=(k, coverage_k))
