@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor
@@ -30,12 +30,13 @@ BOUNDS: tuple[tuple[str, str, Better], ...] = (
     ("bits-per-dimension", "elbo_bits", "lower"),
 )
 """Name of a score, the field of `Evidence`, and which way is better."""
+DCI = ("dci-disentanglement", "dci-completeness", "dci-informativeness")
 SAMPLES = 16  # importance weights an image
-WEIGHED = 1000  # images on either side, at most: each is decoded SAMPLES times
+WEIGHED = 500  # images on either side, at most: each is decoded SAMPLES times
 MOST_CODES = 512  # dimensions above which a latent is not looked at one by one
 
 
-def reconstruction(material: Material) -> Iterator[Score | Missing]:
+def reconstruction(material: Material, names: Collection[str]) -> Iterator[Score | Missing]:
     """What is lost between a held-out image and its reconstruction, beside training images."""
     errors, seen = material.errors, material.training_errors
     exact = f"{errors.exact} images came back exactly and are left out" if errors.exact else ""
@@ -50,13 +51,20 @@ def reconstruction(material: Material) -> Iterator[Score | Missing]:
                 better=better,
                 ideal=ideal,
                 against="training images",
-                note=exact if name == "psnr" else "",
+                note=_notes(measure, material, exact if name == "psnr" else ""),
             )
         elif name == "lpips":
             yield Missing(name, "its networks are a download; ask for it by name (--metrics lpips)")
 
 
-def disentanglement(material: Material) -> Iterator[Score]:
+def _notes(measure: Measure, material: Material, note: str) -> str:
+    """A note, and how many images were looked at where that is not all of them."""
+    n, of = measure.n, material.real.n
+    some = f"of {n:,} images, drawn by seed" if n < of else ""
+    return "; ".join(part for part in (note, some) if part)
+
+
+def disentanglement(material: Material, names: Collection[str]) -> Iterator[Score]:
     """How the encoded means tell known factors; their nulls are means in another order."""
     if not material.factors:
         raise Unmeasurable("the images come with no known factors (attributes)")
@@ -65,7 +73,7 @@ def disentanglement(material: Material) -> Iterator[Score]:
         raise Unmeasurable(f"a latent of {codes.shape[1]} numbers has too many to look at")
     generator = torch.Generator().manual_seed(material.seed)
     shuffled = codes[torch.randperm(len(codes), generator=generator)]
-    found, none = _scores(codes, material), _scores(shuffled, material)
+    found, none = _scores(codes, material, names), _scores(shuffled, material, names)
     for name, measure in found.items():
         yield judged(
             name,
@@ -79,22 +87,25 @@ def disentanglement(material: Material) -> Iterator[Score]:
         )
 
 
-def _scores(codes: Tensor, material: Material) -> dict[str, Measure]:
+def _scores(codes: Tensor, material: Material, names: Collection[str]) -> dict[str, Measure]:
     factors, seed = material.factors, material.seed
-    parts = dci(codes, factors, seed=seed)
-    draw, names = conditioned(codes, factors)
-    return {
-        "mig": mig(codes, factors).score,
-        "dci-disentanglement": parts.disentanglement,
-        "dci-completeness": parts.completeness,
-        "dci-informativeness": parts.informativeness,
-        "sap": sap(codes, factors).score,
-        "factor-vae": factor_vae(draw, names, codes, seed=seed).accuracy,
-        "beta-vae": beta_vae(draw, names, codes, seed=seed).accuracy,
-    }
+    found: dict[str, Measure] = {}
+    if "mig" in names:
+        found["mig"] = mig(codes, factors).score
+    if any(name in names for name in DCI):
+        parts = dci(codes, factors, seed=seed)
+        found |= {name: getattr(parts, name.removeprefix("dci-")) for name in DCI}
+    if "sap" in names:
+        found["sap"] = sap(codes, factors).score
+    draw, known = conditioned(codes, factors)
+    if "factor-vae" in names:
+        found["factor-vae"] = factor_vae(draw, known, codes, seed=seed).accuracy
+    if "beta-vae" in names:
+        found["beta-vae"] = beta_vae(draw, known, codes, seed=seed).accuracy
+    return found
 
 
-def likelihood(material: Material) -> Iterator[Score]:
+def likelihood(material: Material, names: Collection[str]) -> Iterator[Score]:
     """Both bounds of log p(x), under the likelihood that is stated, beside training images."""
     found = _evidence(material, material.real)
     seen = None
@@ -110,7 +121,11 @@ def likelihood(material: Material) -> Iterator[Score]:
                 null=None if seen is None else getattr(seen, field),
                 better=better,
                 against="training images",
-                note=f"{SAMPLES} weights an image" if field == "importance" else "",
+                note=_notes(
+                    measure,
+                    material,
+                    f"{SAMPLES} weights an image" if field == "importance" else "",
+                ),
             )
 
 

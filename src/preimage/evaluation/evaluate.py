@@ -6,7 +6,7 @@ missing, and no number is made up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,9 @@ from preimage.evaluation.variety_scores import collapse
 from preimage.metrics.score import Score
 from preimage.pictures import Figure
 
-SCORES: dict[str, Callable[[Material], Iterator[Score | Missing]]] = {
+Taken = Callable[[Material, Collection[str]], Iterator[Score | Missing]]
+
+SCORES: dict[str, Taken] = {
     "quality": quality,
     "fidelity": fidelity,
     "collapse": collapse,
@@ -34,7 +36,7 @@ SCORES: dict[str, Callable[[Material], Iterator[Score | Missing]]] = {
     "memorisation": memorisation,
     "membership": membership,
 }
-"""Group of scores → what takes them."""
+"""Group of scores → what takes those of these names, and where it costs no more, others."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def evaluate(
     for done, (group, names) in enumerate(wanted.items()):
         yield Step(done, total, stage=group)
         try:
-            found = [score for score in SCORES[group](material) if score.name in names]
+            found = [score for score in SCORES[group](material, names) if score.name in names]
         except (Unmeasurable, InputError, Unsupported) as reason:
             if metrics is not None:
                 raise InputError(f"{group} (--metrics) cannot be taken: {reason}") from None

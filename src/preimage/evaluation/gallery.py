@@ -30,11 +30,11 @@ def gallery(material: Material) -> dict[str, Figure]:
 
 def nearest_neighbours(material: Material) -> Figure:
     """The samples that are nearest to a training image, above it."""
-    distances, indices = nearest(material.made_features.rows, material.train_features.rows)
-    order = distances[:, 0].argsort()[:SHOWN]
+    found = material.around_samples
+    order = found.nearest.argsort()[:SHOWN]
     rows = {
         "sample": material.samples.pick(order),
-        "nearest training image": material.seen.pick(indices[order, 0]),
+        "nearest training image": material.seen.pick(found.index[order, 0]),
     }
     caption = (
         f"Of {material.samples.n:,} samples, the {len(order)} that come nearest to a training "

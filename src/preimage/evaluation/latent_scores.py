@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ CONDITIONED = 6  # of them, along which the Jacobian is taken
 FRAMES = 3  # of each of those
 
 
-def geometry(material: Material) -> Iterator[Score | Missing]:
+def geometry(material: Material, names: Collection[str]) -> Iterator[Score | Missing]:
     """Perceptual path length on the line and on the sphere, and the Jacobian along paths."""
     model = material.generator
     material.samples  # noqa: B018 - there must be a prior to draw ends from
@@ -33,11 +33,15 @@ def geometry(material: Material) -> Iterator[Score | Missing]:
         return extract(material.extractor.net, [pixels(z)])
 
     for name, path in (("path-length", torch.lerp), ("path-length-slerp", slerp)):
+        if name not in names:
+            continue
         yield judged(
             name,
             path_length(features, starts, ends, seed=material.seed, epsilon=1e-2, path=path),
             estimand="the mean over all pairs of latents, at steps of a hundredth of the way",
         )
+    if "condition-number" not in names:
+        return
     if model.space.size > 1:
         few = path_condition(pixels, starts[:CONDITIONED], ends[:CONDITIONED], frames=FRAMES)
         yield judged(

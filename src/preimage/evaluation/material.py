@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,13 +20,15 @@ from preimage.evaluation.likelihood import Observed, fitted_sigma
 from preimage.evaluation.membership import Candidates
 from preimage.evaluation.sides import Computed, Rows, Side
 from preimage.metrics.extractors import Extractor, Features, stamp
+from preimage.metrics.memorisation import Around, around
 from preimage.metrics.quality import halves
 from preimage.metrics.reconstruction import Distance, Errors, reconstruction_errors
 from preimage.metrics.score import Stamp
 
 Classifier = Callable[[Tensor], Tensor]  # images (B, C, H, W) → probabilities or logits (B, K)
 
-DECODED = 5_000  # images whose reconstructions are looked at, at most
+DECODED = 2000  # images whose reconstructions are looked at, at most
+COMPONENTS = 128  # of features, that a classifier sees
 FITTED = 4_000  # training images a classifier is fitted to, at most
 NOISED = 2000  # training images that the noise of a likelihood is fitted to, at most
 
@@ -129,6 +132,16 @@ class Material:
         return self.real_features if self.heldout is None else self.features_of(self.heldout)
 
     @cached_property
+    def around_samples(self) -> Around:
+        """The training images that samples are nearest to, by features."""
+        return around(self.made_features.rows, self.train_features.rows)
+
+    @cached_property
+    def around_fresh(self) -> Around:
+        """The same of images that were not trained on."""
+        return around(self.fresh_features.rows, self.train_features.rows)
+
+    @cached_property
     def stamp(self) -> Stamp:
         """What scores of samples against real images are computed with."""
         return stamp(self.real_features, self.made_features)
@@ -157,11 +170,19 @@ class Material:
 
     @cached_property
     def _fitted(self) -> Callable[[Tensor], Tensor]:
-        """A logistic regression on features of labelled training images."""
+        """A logistic regression on the principal components of labelled training images' features.
+
+        They are as many as tell classes apart, and too few to learn the training images by heart.
+        """
         if self.train_labels is None or len(self.train_labels.unique()) < 2:
             raise Unmeasurable("there are no classes to tell apart; give a classifier")
         features = self.train_features.rows[:FITTED].double().numpy()
-        fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, tol=1e-3, C=0.1))
+        fitted = make_pipeline(
+            StandardScaler(),
+            PCA(min(COMPONENTS, *features.shape), random_state=0),
+            StandardScaler(),
+            LogisticRegression(max_iter=1000, tol=1e-3, C=0.1),
+        )
         fitted.fit(features, self.train_labels[:FITTED].numpy())
         known = torch.from_numpy(fitted[-1].classes_)
 

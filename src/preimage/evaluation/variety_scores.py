@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from preimage.core.words import counted
 from preimage.evaluation.material import Material, Missing, Unmeasurable
@@ -13,33 +13,42 @@ from preimage.metrics.score import Score, judged
 PAIRED = 5_000  # samples of which every pair is looked at, at most
 
 
-def collapse(material: Material) -> Iterator[Score | Missing]:
+def collapse(material: Material, names: Collection[str]) -> Iterator[Score | Missing]:
     """Modes by a classifier's word, where there are classes, and the birthday test."""
+    if "modes" in names:
+        yield _modes(material)
+    if "support" in names:
+        yield _support(material)
+
+
+def _modes(material: Material) -> Score | Missing:
     try:
         of_samples, of_images = material.probabilities
     except Unmeasurable as reason:
-        yield Missing("modes", str(reason))
-    else:
-        real = of_images.argmax(1)
-        classes = of_images.shape[1]
-        modes = mode_count(of_samples.argmax(1), classes, real=real)
-        missing = ", ".join(material.class_name(k) for k in modes.missing[:8])
-        yield judged(
-            "modes",
-            modes.found,
-            estimand=f"the number that {len(of_samples):,} fresh samples would show",
-            null=mode_count(real, classes).found,
-            better="near",
-            ideal=float(classes),
-            note=f"missing: {missing}. {material.classifier_note}"
-            if missing
-            else material.classifier_note,
-        )
+        return Missing("modes", str(reason))
+    real = of_images.argmax(1)
+    classes = of_images.shape[1]
+    modes = mode_count(of_samples.argmax(1), classes, real=real)
+    missing = ", ".join(material.class_name(k) for k in modes.missing[:8])
+    return judged(
+        "modes",
+        modes.found,
+        estimand=f"the number that {len(of_samples):,} fresh samples would show",
+        null=mode_count(real, classes).found,
+        better="near",
+        ideal=float(classes),
+        note=f"missing: {missing}. {material.classifier_note}"
+        if missing
+        else material.classifier_note,
+    )
+
+
+def _support(material: Material) -> Score:
     n = min(PAIRED, *map(len, material.compared))
     real, made, other = (f.rows[drawn(len(f), n, seed=material.seed)] for f in material.compared)
     radius = collision_radius(real)
     found = birthday(made, radius=radius)
-    yield judged(
+    return judged(
         "support",
         found.support,
         estimand="the number of pictures, were all equally likely",

@@ -33,9 +33,39 @@ EXACT = 1 / 255  # root mean squared difference below which 8-bit images are equ
 EQUAL = 3e-3  # closeness below which features are: what rounding leaves of a distance of 0
 
 
+@dataclass(frozen=True)
+class Around:
+    """The training rows that are nearest to each row: all of these scores follow from them."""
+
+    distances: Tensor  # (N, K), ascending
+    index: Tensor  # (N, K)
+    d: int  # numbers of a row
+
+    @property
+    def nearest(self) -> Tensor:
+        """Distances (N,) to the nearest."""
+        return self.distances[:, 0]
+
+    def some(self, rows: slice) -> Around:
+        return Around(self.distances[rows], self.index[rows], self.d)
+
+
+def around(queries: Tensor, train: Tensor, *, k: int = NEIGHBOURS) -> Around:
+    """The k nearest of training rows (M, …) around queries (N, …), found once for all scores."""
+    queries, train = _rows(queries, train)
+    return Around(*nearest(queries, train, k=k), queries.shape[1])
+
+
+Found = tuple[Around, Around]  # of samples and of held-out images, where that is known already
+
+
+def _found(samples: Tensor, train: Tensor, heldout: Tensor, *, k: int) -> Found:
+    return around(samples, train, k=k), around(heldout, train, k=k)
+
+
 def median_nearest(queries: Tensor, points: Tensor) -> Measure:
     """The median distance from queries (N, …) to the nearest of points (M, …)."""
-    return of_median(_distances(queries, points))
+    return of_median(around(queries, points, k=1).nearest)
 
 
 def nearest_ratio(
@@ -43,6 +73,7 @@ def nearest_ratio(
     train: Tensor,  # (M, …)
     heldout: Tensor,  # (K, …)
     *,
+    found: Found | None = None,
     resamples: int = 1000,
 ) -> Measure:
     """Median distance samples → train over held out → train: 1 is new, near 0 is copied.
@@ -50,7 +81,7 @@ def nearest_ratio(
     Samples blurrier than real images lie nearer to everything, so a little below 1 is no proof.
     The interval is the bootstrap's, over samples and held-out images; training images are fixed.
     """
-    near, reference = _distances(samples, train).numpy(), _distances(heldout, train).numpy()
+    near, reference = (of.nearest.numpy() for of in found or _found(samples, train, heldout, k=1))
     numbers = np.random.default_rng(0)
     ratios = [
         _ratio(numbers.choice(near, len(near)), numbers.choice(reference, len(reference)))
@@ -58,7 +89,7 @@ def nearest_ratio(
     ]
     low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     value = _ratio(near, reference)
-    return Measure(value, float(low), float(high), len(samples))
+    return Measure(value, float(low), float(high), len(near))
 
 
 def _ratio(near: np.ndarray, reference: np.ndarray) -> float:
@@ -82,6 +113,7 @@ def copying(
     heldout: Tensor,  # (K, …)
     *,
     cells: int = 5,
+    found: Found | None = None,
     seed: int = 0,
 ) -> Copying:
     """C_T, in cells that k-means makes of the training images: copies of one kind show in theirs.
@@ -95,33 +127,35 @@ def copying(
     for rows, what in ((samples, "samples"), (heldout, "held-out images")):
         if len(rows) < LEAST:
             raise InputError(f"C_T needs {LEAST} {what}, not {len(rows)}")
-    overall = ranks(_distances(heldout, train), _distances(samples, train)).probability
-    of_train, of_samples, of_heldout = _cells(cells, seed, train, samples, heldout)
-    found: list[tuple[float, Ranks]] = []
+    of_samples, of_heldout = found or _found(samples, train, heldout, k=1)
+    overall = ranks(of_heldout.nearest, of_samples.nearest).probability
+    cell_of, cell_of_sample, cell_of_heldout = _cells(cells, seed, train, samples, heldout)
+    compared: list[tuple[float, Ranks]] = []
     held = 0
     for cell in range(cells):
-        Q, P = samples[of_samples == cell], heldout[of_heldout == cell]
-        T = train[of_train == cell]
+        Q, P = samples[cell_of_sample == cell], heldout[cell_of_heldout == cell]
+        T = train[cell_of == cell]
         if min(len(Q), len(P)) < LEAST or not len(T):
             continue
-        found.append((len(P) / len(heldout), ranks(_distances(Q, T), _distances(P, T))))
+        near = ranks(around(Q, T, k=1).nearest, around(P, T, k=1).nearest)
+        compared.append((len(P) / len(heldout), near))
         held += len(Q)
-    if not found:
+    if not compared:
         raise InputError(
             f"no cell of {cells} has {LEAST} samples and {LEAST} held-out images; give fewer cells"
         )
     # Equation 3: cells weigh by their share of held-out images.
-    weights = np.array([w for w, _ in found])
+    weights = np.array([w for w, _ in compared])
     weights /= weights.sum()
-    c_t = float(weights @ [r.z for _, r in found])
-    error = Z * float(np.linalg.norm(weights * [r.deviation for _, r in found]))
+    c_t = float(weights @ [r.z for _, r in compared])
+    error = Z * float(np.linalg.norm(weights * [r.deviation for _, r in compared]))
     new = Z * float(np.linalg.norm(weights))
     n = min(len(samples), len(heldout))
     return Copying(
         Measure(c_t, c_t - error, c_t + error, n),
         Measure(0.0, -new, new, n),
         overall,
-        len(found),
+        len(compared),
         len(samples) - held,
     )
 
@@ -148,7 +182,9 @@ class Authenticity:
     difference: Measure  # samples − held-out: below 0 where training images are copied
 
 
-def authenticity(samples: Tensor, train: Tensor, heldout: Tensor) -> Authenticity:
+def authenticity(
+    samples: Tensor, train: Tensor, heldout: Tensor, *, found: Found | None = None
+) -> Authenticity:
     """Of samples (N, …), training images (M, …) and held-out ones (K, …).
 
     Raises InputError where a set is empty, and for values not finite.
@@ -157,12 +193,10 @@ def authenticity(samples: Tensor, train: Tensor, heldout: Tensor) -> Authenticit
     if len(train) < 2:
         raise InputError("authenticity needs 2 training images, whose distance is the yardstick")
     spacing = nearest(train, train, k=2)[0][:, 1]  # the nearest of all is the image itself
-
-    def of(rows: Tensor) -> Measure:
-        distances, indices = nearest(rows, train)
-        return share(int((distances[:, 0] > spacing[indices[:, 0]]).sum()), len(rows))
-
-    a, b = of(samples), of(heldout)
+    a, b = (
+        share(int((of.nearest > spacing[of.index[:, 0]]).sum()), len(of.index))
+        for of in found or _found(samples, train, heldout, k=1)
+    )
     low, high = difference_interval(a, b)
     return Authenticity(a, b, Measure(a.value - b.value, low, high, a.n).within(-1, 1))
 
@@ -190,12 +224,16 @@ def closeness(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Closeness, distance and index (N,) of the nearest of training rows that come in batches."""
     rows = (x.flatten(1).float() for x in train)
-    distances, indices = nearest_of_batches(queries.flatten(1).float(), rows, k=k)
-    if distances.shape[1] < 2:
+    found = nearest_of_batches(queries.flatten(1).float(), rows, k=k)
+    return _closeness(Around(*found, queries[0].numel()))
+
+
+def _closeness(found: Around) -> tuple[Tensor, Tensor, Tensor]:
+    if found.distances.shape[1] < 2:
         raise InputError("near copies are told by comparison; give at least 2 training images")
-    usual = distances[:, 1:].median(1).values
-    d = distances[:, 0]
-    return d / usual.clamp_min(1e-12), d / queries[0].numel() ** 0.5, indices[:, 0]
+    usual = found.distances[:, 1:].median(1).values
+    d = found.nearest
+    return d / usual.clamp_min(1e-12), d / found.d**0.5, found.index[:, 0]
 
 
 def threshold(heldout: Tensor, *, rate: float = 0.01) -> tuple[float, float]:
@@ -211,15 +249,23 @@ def threshold(heldout: Tensor, *, rate: float = 0.01) -> tuple[float, float]:
     return heldout.sort().values[k - 1].item(), k / (len(heldout) + 1)
 
 
-def near_copies(samples: Tensor, train: Tensor, heldout: Tensor, *, rate: float = 0.01) -> Copies:
+def near_copies(
+    samples: Tensor,
+    train: Tensor,
+    heldout: Tensor,
+    *,
+    rate: float = 0.01,
+    found: Found | None = None,  # with NEIGHBOURS around each
+) -> Copies:
     """Of features of samples (N, …), of training images (M, …) and of held-out ones (K, …).
 
     What is called equal does not depend on the scale of the features.
     """
     samples, train, heldout = _rows(samples, train, heldout)
-    limit, rate = threshold(closeness(heldout, [train])[0], rate=rate)
-    found = closeness(samples, [train])
-    return copies_of(found, found[0] <= EQUAL, limit, rate)
+    of_samples, of_heldout = found or _found(samples, train, heldout, k=NEIGHBOURS)
+    limit, rate = threshold(_closeness(of_heldout)[0], rate=rate)
+    close = _closeness(of_samples)
+    return copies_of(close, close[0] <= EQUAL, limit, rate)
 
 
 def copies_of(
@@ -249,10 +295,3 @@ def _rows(*sets: Tensor) -> list[Tensor]:
         if not x.isfinite().all():
             raise InputError("images or features hold values that are not finite numbers")
     return rows
-
-
-def _distances(queries: Tensor, points: Tensor) -> Tensor:
-    if not len(queries) or not len(points):
-        raise ValueError("nearest neighbours need at least one row on both sides")
-    queries, points = (x.flatten(1).to("cpu", torch.float32) for x in (queries, points))
-    return nearest(queries, points)[0][:, 0]
