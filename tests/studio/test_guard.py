@@ -59,7 +59,8 @@ def test_nothing_is_served_without_the_token(stranger: TestClient) -> None:
             headers |= {"content-type": "application/json"}
             assert stranger.request(method, path, headers=headers).status_code == 403, path
     for path in SOCKETS:
-        with pytest.raises(WebSocketDisconnect), stranger.websocket_connect(path):
+        headers = {"host": f"localhost:{PORT}"}
+        with pytest.raises(WebSocketDisconnect), stranger.websocket_connect(path, headers=headers):
             pass
     every = all_routes(stranger.app.app.routes)  # type: ignore[attr-defined]
     sockets = {route.path for route in every if isinstance(route, APIWebSocketRoute)}
@@ -127,10 +128,8 @@ def test_requests_of_other_sites_are_refused_though_they_have_the_cookie(
     said = client.post("/api/render", json={"args": {}}, headers={"origin": origin})
     assert said.status_code == 403
     for path in SOCKETS:
-        with (
-            pytest.raises(WebSocketDisconnect),
-            client.websocket_connect(path, headers={"origin": origin}),
-        ):
+        headers = {"origin": origin, "host": f"localhost:{PORT}"}
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect(path, headers=headers):
             pass
 
 

@@ -41,6 +41,7 @@ def main() -> None:
         if chunk["settings"] != settings:
             settings = chunk["settings"]
             strict_pillow(settings["max_pixels"])
+            target = pixels = None
             if "target" in settings:
                 target = Target.from_json(settings["target"])
                 pixels = np.lib.format.open_memmap(settings["map"], mode="r+")
@@ -64,7 +65,7 @@ def _work(
     array = render(flat, target)
     pixels[job["row"]] = array
     grey = bool((array == array[:1]).all())
-    return {"hash": content_hash(np.asarray(flat)), "grey": grey}
+    return {"hash": content_hash(np.asarray(flat)), "grey": grey, "size": flat.size}
 
 
 def _limit_memory() -> None:

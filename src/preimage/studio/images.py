@@ -144,48 +144,47 @@ class Images:
 
     def _decoded(self, source: Path) -> tuple[Tensor, np.ndarray]:
         """As the model takes it (1, C, H, W), and to be looked at (H, W, 3) uint8."""
-        answer = self._ask(source, {})
-        width, height = answer["header"]["width"], answer["header"]["height"]
-        spec, options = self.workspace.model.data, self._options()
-        target = Target(
-            spec.height,
-            spec.width,
-            spec.channels,
-            options["fit"],
-            checked(background=options["background"]).background,
-            (answer["header"]["low"], answer["header"]["high"] or 1.0)
-            if answer["header"]["low"] is not None
-            else None,
-        )
-        x = self._rendered(source, target).astype(np.float32)
-        x = x * (2 / np.iinfo(target.dtype).max) - 1
+        header = self._ask(source, {})["header"]
+        span = None if header["low"] is None else (header["low"], header["high"])
+        target = self._target(span)
+        array, (width, height) = self._rendered(source, target)
+        x = array.astype(np.float32) * (2 / np.iinfo(target.dtype).max) - 1
         scale = min(1.0, SHOWN / max(width, height))
-        for_eyes = replace(
-            target,
-            height=max(1, round(height * scale)),
-            width=max(1, round(width * scale)),
-            channels=3,
-            fit="stretch",
-        )
-        shown = self._rendered(source, for_eyes)
+        size = {"height": max(1, round(height * scale)), "width": max(1, round(width * scale))}
+        shown, _ = self._rendered(source, replace(target, **size, channels=3, fit="stretch"))
         if shown.dtype == np.uint16:
             shown = (shown >> 8).astype(np.uint8)
         return torch.from_numpy(x)[None], np.ascontiguousarray(shown.transpose(1, 2, 0))
 
-    def _options(self) -> dict[str, Any]:
-        """How the run's own images were fitted."""
-        known = self.workspace.run.config.get("data", {}).get("options", {})
-        return {"fit": known.get("fit", "crop"), "background": known.get("background", "white")}
+    def _target(self, span: tuple[float, float] | None) -> Target:
+        """What an image is made into for the model: fitted as the run's own were.
 
-    def _rendered(self, source: Path, target: Target) -> np.ndarray:
-        """What a decoding process makes of the file: (C, H, W) of whole numbers."""
+        span: the smallest and largest value of one with more than 8 bits.
+        """
+        data = self.workspace.run.config.get("data", {})
+        options = data.get("options", {})
+        background = checked(background=options.get("background", "white")).background
+        spec, own = self.workspace.model.data, data.get("range")
+        return Target(
+            spec.height,
+            spec.width,
+            spec.channels,
+            options.get("fit", "crop"),
+            background,
+            tuple(own) if span is not None and own else span,
+        )
+
+    def _rendered(self, source: Path, target: Target) -> tuple[np.ndarray, tuple[int, int]]:
+        """What a decoding process makes of the file, (C, H, W) of whole numbers; and the width and
+        height that it has when it stands upright.
+        """
         array = source.with_suffix(".npy")
         try:
             np.lib.format.open_memmap(
                 array, mode="w+", dtype=target.dtype, shape=(1, *target.shape)
             ).flush()
-            self._ask(source, {"map": str(array), "target": asdict(target)})
-            return np.load(array)[0]
+            answer = self._ask(source, {"map": str(array), "target": asdict(target)})
+            return np.load(array)[0], tuple(answer["size"])
         finally:
             array.unlink(missing_ok=True)
 
