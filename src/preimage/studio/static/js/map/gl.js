@@ -26,6 +26,7 @@ export function openGl(canvas) {
   const textures = new Map();
   /** @type {Float32Array | null} */
   let uploaded = null;
+  let uploads = 0; // sheets sent in this picture
   let data = new Float32Array(STRIDE * 1024);
   let bytes = new Uint8Array(data.buffer);
 
@@ -67,6 +68,7 @@ export function openGl(canvas) {
       recolour(scene);
       uploaded = scene.points;
     }
+    uploads = 0;
     gl.viewport(0, 0, canvas.width, canvas.height);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
@@ -133,6 +135,8 @@ export function openGl(canvas) {
     };
     let texture = textures.get(sheet);
     if (!texture) {
+      if (uploads > 0) return later(sheets);
+      uploads += 1;
       texture = sheetTexture(gl, bitmap);
       textures.set(sheet, texture);
     }
@@ -141,6 +145,12 @@ export function openGl(canvas) {
     gl.activeTexture(gl.TEXTURE0);
     gl.bindTexture(gl.TEXTURE_2D, texture);
     return true;
+  }
+
+  /** One sheet a frame: the hand does not wait for all of them. @param {import("./sheets.js").Sheets} sheets */
+  function later(sheets) {
+    sheets.arrived();
+    return false;
   }
 
   return { draw, recolour, kind: "webgl2" };

@@ -53,6 +53,7 @@ export function openView(place, studio) {
     canvas.style.opacity = String(0.2 + 0.8 * Math.min(1, Math.max(0, frame.fade)));
     live_.classList.toggle("far", frame.fade < FAR);
     latency.textContent = `${Math.max(1, Math.round(frame.wait))} ms`;
+    canvas.dataset.painted = String(frame.id);
     canvas.dispatchEvent(new CustomEvent("painted", { detail: frame }));
   }
 
