@@ -5,27 +5,28 @@ A run without a detector gets one by a job, fitted to the images that it was tra
 
 from __future__ import annotations
 
+import base64
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Body
-from PIL import Image
 
 from preimage.api.anomalies import load_detector, saved_detectors
 from preimage.applications.anomaly.inspection import Inspector
 from preimage.core import InputError
-from preimage.pictures import data_uri
-from preimage.pictures.map import heat
+from preimage.pictures import png
+from preimage.pictures.heat import heat
 from preimage.pictures.sheet import pixels
 from preimage.runs.detectors import DEFAULT, FOLDER
+from preimage.studio.jobs.working import picture
 from preimage.studio.subject import subject
 from preimage.studio.workspace import Workspace
 
 if TYPE_CHECKING:
     from preimage.studio.app import Studio
 
-REGIONS = 8  # that are told
+SIDE = 256  # pixels of the picture with its odd places
 
 
 class Inspectors:
@@ -50,8 +51,11 @@ def checked(workspace: Workspace, inspector: Inspector, body: dict[str, Any]) ->
     """What the detector says of a picture."""
     seen = subject(workspace, body)
     found = inspector.inspect(seen.x[0])
+    # As odd as the oddest of good pixels, or as the oddest place here, is the brightest.
     levels = found.map.clip(0) / max(float(found.map.max()), inspector.pixel_threshold, 1e-12)
-    colours = Image.fromarray(pixels(heat(levels[None]))[0])
+    boxes = [(r.left, r.top, r.left + r.width, r.top + r.height) for r in found.regions]
+    plain = pixels(seen.x)[0]
+    drawn = heat(plain, levels, boxes=boxes, scale=max(1, SIDE // max(plain.shape[:2])))
     return {
         "title": seen.title,
         "score": found.score,
@@ -60,8 +64,8 @@ def checked(workspace: Workspace, inspector: Inspector, body: dict[str, Any]) ->
         "threshold": inspector.threshold,
         "regions": len(found.regions),
         "share": found.area / (found.size[0] * found.size[1]),
-        "picture": data_uri(Image.fromarray(pixels(seen.x)[0])),
-        "heat": data_uri(colours),
+        "picture": base64.b64encode(picture(seen.x)).decode(),
+        "heat": base64.b64encode(png(drawn)).decode(),
     }
 
 

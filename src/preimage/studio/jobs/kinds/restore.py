@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from preimage.api.restorations import inpaint, restore
@@ -63,11 +62,9 @@ def _kept(job: Working, found: Restored, given: Tensor) -> dict[str, Any]:
         files[f"filling {k}"] = job.save_picture(f"filling-{k}.png", image[None])
     job.save_bytes("uncertainty.png", heat(found.uncertainty[0]))
     job.progress(Step(1, 1, previews={"fillings": found.fillings[0]}, stage="restore"))
-    weights = torch.softmax(found.scores[0].double(), 0).tolist()
     return {
         "files": files | {"uncertainty": "uncertainty.png"},
         "latents": [latent_id(job.record.id, k) for k in range(found.z.shape[1])],
-        "weights": weights,
         "label": job.request["label"],
         "uncertainty": float(found.uncertainty.mean()) / 2,  # of the range from black to white
     }

@@ -28,9 +28,7 @@ export function fillings(studio, jobs) {
     if (!job || element.hidden || drawn === job.id) return;
     [shown, drawn] = [job, job.id];
     const all = names.map((name, k) => {
-      const weight = job.result?.weights?.[k];
-      const says = weight === undefined ? `${k + 1}` : `${k + 1} · ${weight < 0.01 ? "< 1" : Math.round(100 * weight)} %`;
-      const one = picture(says, { title: `Filling ${k + 1}`, onClick: () => choose(k) });
+      const one = picture(k ? `${k + 1}` : "Likeliest", { title: `Filling ${k + 1}`, onClick: () => choose(k) });
       one.set(studio.url(`jobs/${job.id}/files/${files[name]}`));
       return one.element;
     });

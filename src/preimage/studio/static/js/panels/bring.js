@@ -218,6 +218,7 @@ export function mount(element, studio) {
       /** @type {{id: string}[]} */
       const images = await studio.api("images");
       brought.hidden = images.length === 0;
+      zone.classList.toggle("compact", images.length > 0);
       fill(
         brought,
         images.map(({ id: image }, k) =>

@@ -3,11 +3,12 @@
 
 import { button, fill, h } from "../dom.js";
 import { card, guarded } from "../jobs/card.js";
+import { png, swap } from "../jobs/figures.js";
 import { jobsOf } from "../jobs/store.js";
 import { number } from "../words.js";
 
 /** @typedef {{title: string, score: number, p: number, anomalous: boolean, threshold: number,
- *   regions: number, share: number, heat: string}} Finding */
+ *   regions: number, share: number, picture: string, heat: string}} Finding */
 
 export const id = "check";
 export const title = "Check";
@@ -30,10 +31,10 @@ export function mount(element, studio) {
   const start = h("div", { class: "stack tight" }, why, learn, status.element);
   const verdict = h("p", { class: "verdict", role: "status" });
   const details = h("p", { class: "muted small" });
-  const scale = h("div", { class: "scale", role: "img" }, h("span", { class: "mark" }), h("span", { class: "limit" }));
+  const scale = h("div", { class: "scale", role: "img" }, h("span", { class: "level" }), h("span", { class: "limit" }));
   const under = h("img", { class: "shown", alt: "The picture that was checked" });
-  const over = h("img", { class: "shown heat", alt: "Where it is odd: light is most" });
-  const strength = h("input", { type: "range", min: "0", max: "100", value: "60", "aria-label": "How strongly the odd places are shown" });
+  const over = h("img", { class: "shown heat", alt: "Where it is odd: bright is most" });
+  const strength = h("input", { type: "range", min: "0", max: "100", value: "80", "aria-label": "How strongly the odd places are shown" });
   const result = h(
     "div",
     { class: "stack tight" },
@@ -108,7 +109,7 @@ export function mount(element, studio) {
     }
   }
 
-  /** @param {Finding & {picture?: string}} found */
+  /** @param {Finding} found */
   function draw(found) {
     verdict.textContent = found.anomalous ? "Something is odd here" : "Nothing odd";
     verdict.classList.toggle("bad", found.anomalous);
@@ -122,8 +123,8 @@ export function mount(element, studio) {
     scale.setAttribute("aria-label", `Score ${number(found.score)}; odd above ${number(found.threshold)}`);
     scale.title = scale.getAttribute("aria-label") ?? "";
     scale.classList.toggle("bad", found.anomalous);
-    if (found.picture) under.src = found.picture;
-    over.src = found.heat;
+    swap(under, png(found.picture));
+    swap(over, png(found.heat));
   }
 
   return {

@@ -48,9 +48,9 @@ export function mount(element, studio) {
   map.hidden = true;
   fill(
     element,
+    h("div", { class: "row tools-row" }, tool.element, h("label", { class: "row small muted grow brush-size" }, "Size", size), undo, invert, clear),
     painting.element,
-    h("div", { class: "row" }, tool.element, h("label", { class: "row small muted grow brush-size" }, "Size", size), undo, invert, clear),
-    h("div", { class: "row" }, go),
+    h("div", { class: "row foot" }, go),
     status.element,
     results.element,
     map,

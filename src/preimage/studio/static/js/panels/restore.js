@@ -4,7 +4,7 @@
 import { button, choice, fill, h } from "../dom.js";
 import { card, guarded } from "../jobs/card.js";
 import { fillings } from "../jobs/fillings.js";
-import { finding, picture, pictures } from "../jobs/figures.js";
+import { finding, picture, pictures, swap } from "../jobs/figures.js";
 import { jobsOf } from "../jobs/store.js";
 
 /** @typedef {import("../jobs/store.js").Job} Job */
@@ -53,20 +53,22 @@ export function mount(element, studio) {
   const original = picture("As it was");
   const damaged = picture("Damaged");
   const restored = picture("Restored");
-  const unsure = picture("Unsure (light: most)");
+  const unsure = picture("Unsure");
   const go = button({ label: "Bring it back", icon: "restore", kind: "primary", onClick: start });
   const status = card(jobs, { onAgain: start });
   const said = h("div", { class: "findings", "aria-live": "polite" });
   const others = h("h3", null, "Others that would do");
   const results = fillings(studio, jobs);
+  const four = pictures(original.element, damaged.element, restored.element, unsure.element);
+  four.classList.add("four");
   restored.element.hidden = unsure.element.hidden = others.hidden = true;
   fill(
     element,
     kinds.element,
     h("label", { class: "row small muted" }, "A little", h("span", { class: "grow" }, amount), "a lot", again),
     complaint,
-    pictures(original.element, damaged.element, restored.element, unsure.element),
-    h("div", { class: "row" }, go),
+    four,
+    h("div", { class: "row foot" }, go),
     status.element,
     said,
     others,
@@ -101,8 +103,11 @@ export function mount(element, studio) {
       ]);
       if (mine !== turn) return;
       complaint.hidden = true;
-      swap(original, before);
-      swap(damaged, after);
+      for (const [place, blob] of /** @type {const} */ ([[original, before], [damaged, after]])) {
+        place.element.classList.remove("blank");
+        place.image.hidden = false;
+        swap(place.image, blob);
+      }
       go.disabled = false;
     } catch (error) {
       if (mine !== turn) return;
@@ -110,13 +115,6 @@ export function mount(element, studio) {
       complaint.hidden = false;
       go.disabled = true;
     }
-  }
-
-  /** @param {ReturnType<typeof picture>} place @param {Blob} blob */
-  function swap(place, blob) {
-    const before = place.image.src;
-    place.set(URL.createObjectURL(blob));
-    if (before.startsWith("blob:")) URL.revokeObjectURL(before);
   }
 
   async function start() {

@@ -148,7 +148,7 @@ function trainingForm(studio, about, started) {
     h("div", { class: "pair" }, field("Minutes, about", minutes), field("Size", size)),
     h("label", { class: "row small" }, told, "Tell the model the class of each image (one subfolder a class)"),
     complaint,
-    h("div", { class: "row" }, go),
+    h("div", { class: "row foot" }, go),
   );
 }
 
@@ -173,7 +173,7 @@ function progressOf(studio) {
     status.element,
     samples.element,
     losses.element,
-    h("div", { class: "row" }, open),
+    open,
     command,
   );
   element.hidden = true;
