@@ -51,7 +51,7 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 SHOWN = {"faces": "faces:4000:correlated", "digits": "digits"}
-"""What the studio's map shows: fewer faces than were learned from, for they are drawn on opening."""
+"""What the map shows: fewer faces than were learned from, for they are drawn on opening."""
 LABELLED = "faces:10000:correlated"  # what the directions are learned from
 
 
