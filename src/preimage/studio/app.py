@@ -90,6 +90,7 @@ class Studio:
             self.add(path)
         first = next(iter(self.runs))
         self.workspace = self._opened(first, source)
+        self.workspace.settle()  # not before it is known to be the one that is shown
 
     def add(self, path: Path) -> str:
         """The id of a run, which `open` takes; nothing is loaded yet."""
@@ -105,6 +106,7 @@ class Studio:
         if name not in self.runs:
             raise InputError("there is no such run")
         self.workspace = self._opened(name, None)
+        self.workspace.settle()
         self.events.publish({"session": True})
         return self.workspace
 
@@ -115,7 +117,6 @@ class Studio:
             )
             made.id = name
             self.workspaces[name] = made
-            made.settle()
         return self.workspaces[name]
 
     def _publish(self, message: dict[str, Any]) -> None:

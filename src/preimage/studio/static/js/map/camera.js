@@ -3,6 +3,7 @@
 
 const CLOSEST = 400; // times nearer than the whole
 const FARTHEST = 0.5;
+const [SIDE, TOP, BOTTOM] = [44, 72, 96]; // px kept free for what stands on the map
 
 export class Camera {
   constructor() {
@@ -22,12 +23,13 @@ export class Camera {
 
   /** Shows all of the world. @param {number[]} bounds x0, y0, x1, y1 */
   fit([x0, y0, x1, y1]) {
-    const margin = Math.min(56, this.width / 8, this.height / 8);
-    const across = (this.width - 2 * margin) / Math.max(x1 - x0, 1e-9);
-    const down = (this.height - 2 * margin) / Math.max(y1 - y0, 1e-9);
+    const side = Math.min(SIDE, this.width / 8);
+    const [top, bottom] = [Math.min(TOP, this.height / 6), Math.min(BOTTOM, this.height / 5)];
+    const across = (this.width - 2 * side) / Math.max(x1 - x0, 1e-9);
+    const down = (this.height - top - bottom) / Math.max(y1 - y0, 1e-9);
     this.scale = this.whole = Math.max(1e-9, Math.min(across, down));
     this.x = (x0 + x1) / 2;
-    this.y = (y0 + y1) / 2;
+    this.y = (y0 + y1) / 2 + (top - bottom) / 2 / this.scale;
   }
 
   /** How much nearer than the whole. */

@@ -110,6 +110,7 @@ export function mount(element, studio) {
       studio.toast(/** @type {Error} */ (error).message, { kind: "error" });
     }
     none.hidden = kept.length > 0;
+    grid.hidden = kept.length === 0;
     fill(grid, kept.map(keepsake));
   }
 

@@ -46,7 +46,7 @@ export function mount(element, studio) {
     fill(
       groups,
       group("Directions with a name", named.map(direction), {
-        empty: session.panels.name ? "None yet. Choose examples under Name and give them one." : "",
+        empty: session.panels.name ? "None yet. Choose examples under “Name it”, and a slider appears here." : "",
       }),
       group("Found without labels", found.map(direction)),
       group("Single latents", active.map(dimension), { folded: named.length + found.length > 0 }),

@@ -1,0 +1,76 @@
+"""One's own image in the page: brought in three ways, found, judged, edited, and found again."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from seeing import pixels, rendered, state_of, until
+
+pytestmark = pytest.mark.slow
+DRAWN = {"base": {"kind": "sample", "seed": 4}}
+SLOW = 180_000  # ms: a worker that starts imports torch, and other tests may run beside
+PASTE = """text => {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const files = new DataTransfer();
+  files.items.add(new File([bytes], "pasted.png", { type: "image/png" }));
+  document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: files, bubbles: true }));
+}"""
+DROP = """text => {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+  const zone = document.querySelector(".panel-bring .panel-inner");
+  for (const kind of ["dragover", "drop"])
+    zone.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.fixture
+def bring(open_page):
+    page = open_page(state=DRAWN)
+    page.keyboard.press("i")
+    return page
+
+
+def png(page) -> bytes:
+    """A picture that the model draws, as a file."""
+    content = io.BytesIO()
+    Image.fromarray(rendered(page, DRAWN).astype(np.uint8)).save(content, "png")
+    return content.getvalue()
+
+
+def test_an_image_is_found_judged_edited_and_outlives_a_reload(bring):
+    file = {"name": "<b>me</b>.png", "mimeType": "image/png", "buffer": png(bring)}
+    bring.locator(".panel-bring input[type=file]").set_input_files(file)
+    found = bring.get_by_text("The model knows such images")
+    found.wait_for(timeout=SLOW)
+    state = state_of(bring)
+    assert state["base"]["kind"] == "image"
+    assert np.abs(rendered(bring, state) - pixels(file["buffer"])).max() <= 3
+    bring.get_by_text("What it leaves open").wait_for()
+    bring.locator(".panel-bring .curve svg path").first.wait_for()
+    until(bring, "document.querySelectorAll('.panel-bring .figure img[src*=uncertainty]').length")
+    # It is edited like any other picture.
+    bring.keyboard.press("s")
+    bring.locator(".panel-sliders input[type=range]").first.press("ArrowRight")
+    assert state_of(bring)["base"] == state["base"]
+    # After a reload the search is still known.
+    bring.keyboard.press("i")
+    bring.reload()
+    found.wait_for(timeout=SLOW)
+    bring.get_by_role("listitem").get_by_alt_text("Image 1 that you brought").wait_for()
+
+
+@pytest.mark.parametrize("way", [PASTE, DROP], ids=["pasted", "dropped"])
+def test_an_image_is_shown_at_once_and_its_search_can_be_cancelled(bring, way):
+    bring.evaluate(way, base64.b64encode(png(bring)).decode())
+    until(bring, "document.querySelector('.panel-bring .figure img[src*=images]')")
+    cancel = bring.locator(".panel-bring").get_by_role("button", name="Cancel")
+    if cancel.is_visible():
+        cancel.click()
+        bring.locator(".panel-bring .job-says", has_text="Cancelled").wait_for(timeout=SLOW)
+    assert state_of(bring)["base"]["kind"] == "image"

@@ -1,0 +1,84 @@
+"""Sliders: the picture follows the hand, and every one of them goes back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from seeing import picture, rendered, settles_at, state_of
+
+pytestmark = pytest.mark.slow
+SAMPLE = {"base": {"kind": "sample", "seed": 5}, "moves": {}, "dims": {}, "label": None}
+
+
+@pytest.fixture
+def sliders(open_page):
+    page = open_page(state=SAMPLE)
+    page.keyboard.press("s")
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    return page
+
+
+def test_a_direction_moves_the_picture_as_the_server_says(sliders):
+    slider = sliders.get_by_role("slider", name="component 1", exact=True)
+    slider.fill("2")
+    state = state_of(sliders)
+    assert state["moves"] == {"pca:1": 2}
+    settles_at(sliders, state)
+    assert np.abs(rendered(sliders, state) - rendered(sliders, SAMPLE)).max() > 5
+
+
+def test_double_click_backspace_and_the_button_put_it_back(sliders):
+    slider = sliders.get_by_role("slider", name="Latent 0", exact=True)
+    for back in (
+        lambda: slider.dblclick(position={"x": 10, "y": 8}),
+        lambda: slider.press("Backspace"),
+        lambda: sliders.get_by_role("button", name="Put Latent 0 back").click(),
+    ):
+        slider.fill("1")
+        assert state_of(sliders)["dims"] == {"0": 1}
+        back()
+        assert state_of(sliders)["dims"] == {}
+    settles_at(sliders, SAMPLE)
+
+
+def test_a_value_is_typed_with_a_comma_or_beyond_the_slider(sliders):
+    value = sliders.get_by_label("Latent 1, value")
+    for text, meant in (("0,5", 0.5), ("-0.25", -0.25), ("7", 7)):
+        value.fill(text)
+        value.press("Enter")
+        assert state_of(sliders)["dims"] == {"1": meant}
+    value.fill("nonsense")
+    value.blur()
+    assert state_of(sliders)["dims"] == {"1": 7}
+
+
+def test_arrow_keys_step_and_one_undo_takes_a_whole_drag_back(sliders):
+    slider = sliders.get_by_role("slider", name="Latent 0", exact=True)
+    slider.press("ArrowRight")
+    step = state_of(sliders)["dims"]["0"]
+    assert 0 < step < 0.2
+    box = slider.bounding_box()
+    sliders.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    sliders.wait_for_timeout(950)  # a drag later is a step of its own
+    sliders.mouse.down()
+    sliders.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + box["height"] / 2, steps=8)
+    sliders.mouse.up()
+    assert state_of(sliders)["dims"]["0"] > 1
+    sliders.keyboard.press("Control+z")
+    assert state_of(sliders)["dims"] == {"0": step}
+
+
+def test_the_filter_finds_sliders_in_every_group(sliders):
+    sliders.get_by_label("Find a slider").fill("latent 3")
+    names = sliders.locator(".slider:visible label").all_inner_texts()
+    assert names == ["Latent 3"]
+
+
+def test_a_model_that_is_told_the_class_is_told_another(open_page):
+    page = open_page("told", state=SAMPLE | {"label": "0"})
+    page.keyboard.press("s")
+    page.get_by_role("radio", name="7", exact=True).check()
+    state = state_of(page)
+    assert state["label"] == "7"
+    settles_at(page, state)
+    assert np.abs(picture(page) - rendered(page, SAMPLE | {"label": "0"})).max() > 3
