@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from preimage.inversion.operators import Blur
@@ -96,7 +97,7 @@ def another(x: Tensor, other: Tensor, g: Generator) -> Tensor:
     if _between(0, 1, g) < 0.5:
         turned = turned.flip(-1)
     if turned.shape != x.shape:
-        turned = torch.nn.functional.interpolate(turned[None], size=x.shape[-2:])[0]
+        turned = F.interpolate(turned[None], size=x.shape[-2:])[0]
     return turned
 
 
@@ -108,18 +109,56 @@ FILLINGS: dict[str, Callable[[Tensor, Tensor, Generator], Tensor]] = {
 
 
 def defective(
-    x: Tensor, other: Tensor, g: Generator, *, form: str | None = None
+    x: Tensor, other: Tensor, g: Generator, *, form: str | None = None, limit: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """An image (C, H, W) with one defect, and where it is: (H, W) bool.
 
     other: another good image, of which pieces are taken. form: of `FORMS`; drawn where unset.
+    limit: values are kept within ± this.
     """
     side = (x.shape[-2], x.shape[-1])
     form = form or list(FORMS)[int(_between(0, len(FORMS), g))]
     fill = list(FILLINGS)[int(_between(0, len(FILLINGS), g))]
     opacity = FORMS[form](side, g) * _between(0.35, 1, g)
-    new = FILLINGS[fill](x, other, g).clamp(-1, 1)
+    new = FILLINGS[fill](x, other, g).clamp(-limit, limit)
     return x + opacity * (new - x), opacity > MARKED
+
+
+def warped(x: Tensor, other: Tensor, g: Generator) -> Tensor:
+    """Bent: every pixel is taken from up to a fifth of the image away, neighbours from nearby."""
+    side = (x.shape[-2], x.shape[-1])
+    reach = _between(0.05, 0.2, g)
+    fields = [clouds(side, _between(2, 3, g), g) for _ in range(2)]
+    shift = torch.stack([field / field.abs().max() * 2 * reach for field in fields], -1)
+    upright = F.affine_grid(torch.eye(2, 3)[None], [1, 1, *side], align_corners=False)
+    return F.grid_sample(x[None], upright + shift, padding_mode="border", align_corners=False)[0]
+
+
+def turned(x: Tensor, other: Tensor, g: Generator) -> Tensor:
+    """Turned by 30° to 330°, and perhaps mirrored."""
+    angle = math.radians(_between(30, 330, g))
+    flip = 1.0 if _between(0, 1, g) < 0.5 else -1.0
+    c, s = math.cos(angle), math.sin(angle)
+    matrix = torch.tensor([[[c * flip, -s, 0.0], [s * flip, c, 0.0]]])
+    side = [1, 1, x.shape[-2], x.shape[-1]]
+    grid = F.affine_grid(matrix, side, align_corners=False)
+    return F.grid_sample(x[None], grid, padding_mode="border", align_corners=False)[0]
+
+
+def halved(x: Tensor, other: Tensor, g: Generator) -> Tensor:
+    """One half its own, the other another image's."""
+    if other.shape != x.shape:
+        other = F.interpolate(other[None], size=x.shape[-2:])[0]
+    axis = 1 + int(_between(0, 2, g))
+    place = torch.arange(x.shape[axis]) < x.shape[axis] / 2
+    return torch.where(place[:, None] if axis == 1 else place, x, other)
+
+
+WHOLE: dict[str, Callable[[Tensor, Tensor, Generator], Tensor]] = {
+    "warped": warped,
+    "turned": turned,
+    "halved": halved,
+}
 
 
 def clouds(side: tuple[int, int], smoothness: float, g: Generator) -> Tensor:

@@ -32,11 +32,10 @@ from preimage.applications.anomaly.calibration import (
 from preimage.applications.anomaly.combining import weights
 from preimage.applications.anomaly.images import Images, batches, checked, chosen
 from preimage.applications.anomaly.scores.score import Score
-from preimage.applications.anomaly.tuning import Tuning
+from preimage.applications.anomaly.tuning import FOLDS, Tuning
 from preimage.core import InputError, LatentModel, Step, seeds
 
 Progress = Callable[[Step], None]
-FOLDS = 3
 SUSPECT = 5.0  # spreads above the median, from which a good image is suspected
 
 

@@ -21,15 +21,18 @@ from preimage.applications.anomaly.scores.model import (
 )
 from preimage.applications.anomaly.scores.patches import Patches
 from preimage.applications.anomaly.scores.score import Reading, Score
+from preimage.applications.anomaly.scores.unet import PlantedDefects
 from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
 
+MAP_PARTS = ("highest", "stands out", "mean")
 LARGE = 64  # pixels of the shorter side, from which images are taken for photographs of surfaces
 
 ALONE: dict[str, Callable[..., Score]] = {
     "patches": Patches,
     "hog-neighbours": HogNeighbours,
     "hog-distance": HogDistance,
+    "planted-defects": PlantedDefects,
 }
 OF_MODEL: dict[str, Callable[[Redrawing], Score]] = {
     "reconstruction": Reconstruction,
@@ -99,8 +102,8 @@ def readings(scores: Mapping[str, Score], images: Images) -> Iterator[tuple[Tens
 class Parts:
     """What readings come to, once their maps are calibrated and weighed against each other.
 
-    An image's parts are the scores it was given directly, the highest cell and the mean of each
-    map, and the highest cell of the weighted sum of the maps.
+    An image's parts are the scores it was given directly, and of each map and of the weighted sum
+    of the maps the highest cell, how far it stands out of that image's own map, and the mean.
     """
 
     borders: Mapping[str, BorderCalibration]  # by the score whose maps they are of
@@ -109,8 +112,8 @@ class Parts:
 
     @property
     def names(self) -> tuple[str, ...]:
-        of_maps = [f"{name}: {what}" for name in self.borders for what in ("highest", "mean")]
-        return (*self.direct, *of_maps, *(("map: highest",) if self.weights else ()))
+        of_maps = [f"{name}: {what}" for name in self.borders for what in MAP_PARTS]
+        return (*self.direct, *of_maps, *(f"map: {what}" for what in MAP_PARTS if self.weights))
 
     def __call__(self, read: Mapping[str, Reading], side: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Of B images: parts (B, P), and the summed map (B, *side), zero where there are none."""
@@ -118,14 +121,20 @@ class Parts:
         total = None
         for name, border in self.borders.items():
             maps = border(read[name].maps)  # type: ignore[arg-type]
-            columns += [maps.amax((1, 2)), maps.mean((1, 2))]
+            columns += of_map(maps)
             if weight := self.weights.get(name):
                 large = weight * enlarged(maps, side)
                 total = large if total is None else total + large
         if total is None:
             B = len(next(iter(read.values())).scores)  # type: ignore[arg-type]
             return torch.stack(columns, 1), torch.zeros(B, *side)  # type: ignore[arg-type]
-        return torch.stack([*columns, total.amax((1, 2))], 1), total  # type: ignore[list-item]
+        return torch.stack([*columns, *of_map(total)], 1), total  # type: ignore[list-item]
+
+
+def of_map(maps: Tensor) -> list[Tensor]:
+    """The numbers (B,) that are read off maps (B, h, w)."""
+    highest, mean, std = maps.amax((1, 2)), maps.mean((1, 2)), maps.std((1, 2))
+    return [highest, (highest - mean) / std.clamp_min(1e-6), mean]
 
 
 def enlarged(maps: Tensor, side: tuple[int, int]) -> Tensor:

@@ -21,7 +21,7 @@ from preimage.applications.anomaly.images import Images, chosen
 from preimage.applications.anomaly.scores.score import Reading, Score
 from preimage.core import LatentModel, Step, seeds
 
-FOLDS = 3
+FOLDS = 2
 PLANTED = 400  # images that get a defect of each form
 PIXELS = 400  # of each defective image, that maps are weighed by: half of them in the defect
 
@@ -51,7 +51,7 @@ class Tuning:
         folds = self._folds(n if groups is None else None, groups)
         fitted = []
         for k in range(FOLDS):
-            yield Step(k, total, stage="fit scores without a third of the images")
+            yield Step(k, total, stage="fit scores to half of the images")
             fitted.append(self._fitted((folds != k).nonzero()[:, 0]))
         some = torch.randperm(n, generator=seeds.generator(self.seed, "planted"))[:PLANTED]
         yield Step(FOLDS, total, stage="read good images")

@@ -1,8 +1,9 @@
 """How unusual an image's edges are: histograms of oriented gradients, held against good images'.
 
 Dalal & Triggs, "Histograms of Oriented Gradients for Human Detection", 2005: which way brightness
-rises, and how steeply, counted by cell; square roots keep a few steep edges from outweighing all
-others. What a thing looks like is mostly where its edges run.
+rises, and how steeply, counted by cell. What a thing looks like is mostly where its edges run; how
+strong they are is mostly light and the thickness of strokes, so counts are compressed and each
+image's are scaled to length 1.
 """
 
 from __future__ import annotations
@@ -16,76 +17,80 @@ from torch import Tensor
 from preimage.applications.anomaly.images import Images, batches
 from preimage.applications.anomaly.scores.score import Reading
 from preimage.core.neighbours import nearest
+from preimage.inversion.operators import Blur
 
-CELLS = 7  # to a side of the shorter side, about
+CELLS = 7  # to the shorter side, about
+SMOOTH = 0.18  # of a cell: the blur before gradients are taken
+BINS = 8  # directions, around the whole circle
+COMPRESSED = 0.25  # the power of counts
 
 
-def hog(x: Tensor, *, bins: int = 8) -> Tensor:
-    """Images (B, C, H, W) → square-rooted histograms (B, bins · rows · columns).
+def hog(x: Tensor) -> Tensor:
+    """Images (B, C, H, W) → histograms (B, BINS · rows · columns), each image's of length 1.
 
-    Each pixel's gradient, that of its steepest channel, is shared between the two directions it
-    lies between, of `bins` around the whole circle.
+    Each pixel's gradient, that of its steepest channel, is shared between the two directions and
+    the cells that it lies between.
     """
     cell = max(4, round(min(x.shape[2:]) / CELLS))
-    dx = F.pad(x, (1, 1, 0, 0), mode="replicate")
-    dy = F.pad(x, (0, 0, 1, 1), mode="replicate")
-    dx, dy = (dx[..., 2:] - dx[..., :-2]) / 2, (dy[:, :, 2:] - dy[:, :, :-2]) / 2
+    u = Blur(SMOOTH * cell)(x)
+    dx = F.pad(u, (1, 1, 0, 0), mode="replicate")
+    dy = F.pad(u, (0, 0, 1, 1), mode="replicate")
+    dx, dy = dx[..., 2:] - dx[..., :-2], dy[:, :, 2:] - dy[:, :, :-2]
     steep, channel = (dx.square() + dy.square()).sqrt().max(1, keepdim=True)
     dx, dy = dx.gather(1, channel), dy.gather(1, channel)
-    place = torch.atan2(dy, dx) * (bins / (2 * math.pi)) % bins  # (B, 1, H, W)
-    centres = torch.arange(bins, device=x.device)[:, None, None]
-    apart = (place - centres).abs()
-    share = (1 - torch.minimum(apart, bins - apart)).clamp_min(0)  # (B, bins, H, W)
-    histograms = F.avg_pool2d(share * steep, cell, ceil_mode=True, count_include_pad=False)
-    return histograms.flatten(1).sqrt()
+    place = torch.atan2(dy, dx) * (BINS / (2 * math.pi)) % BINS  # (B, 1, H, W)
+    apart = (place - torch.arange(BINS, device=x.device)[:, None, None]).abs()
+    share = (1 - torch.minimum(apart, BINS - apart)).clamp_min(0)  # (B, BINS, H, W)
+    rise = torch.arange(1, cell, dtype=x.dtype, device=x.device)
+    window = torch.cat([rise, rise.new_tensor([cell]), rise.flip(0)]) / cell**2
+    kernel = (window[:, None] * window).expand(BINS, 1, -1, -1)
+    counts = F.conv2d(share * steep, kernel, stride=cell, padding=cell - 1, groups=BINS)
+    compressed = (counts + 1e-6).pow(COMPRESSED).flatten(1)
+    return compressed / compressed.norm(dim=1, keepdim=True)
 
 
 class HogNeighbours:
-    """The distance to the k nearest good images, along half-whitened principal axes."""
+    """The distance to the nearest good images, along axes whitened where good ones vary most."""
 
-    def __init__(self, *, bins: int = 8, k: int = 3):
-        self.bins, self.k = bins, k
+    def __init__(self, *, k: int = 3, ridge: float = 10.0):
+        """ridge: added to every eigenvalue before whitening, in mean eigenvalues."""
+        self.k, self.ridge = k, ridge
         self.state: dict[str, Tensor] = {}
 
     def fit(self, images: Images, *, seed: int = 0) -> None:
-        features = _of_all(images, self.bins)
-        mean, λ, V = _spectrum(features)
-        axes = V / (λ + 1e-2 * λ.mean()).pow(0.25)
-        good = (features - mean) @ axes
-        self.state = {"mean": mean, "axes": axes, "good": good}
+        rows = _of_all(images)
+        mean, axes = _whitening(rows, self.ridge)
+        self.state = {"mean": mean, "axes": axes, "good": (rows - mean) @ axes}
 
     def read(self, x: Tensor) -> Reading:
-        s = self.state
-        distances, _ = nearest(
-            (hog(x, bins=self.bins) - s["mean"]) @ s["axes"], s["good"], k=self.k
-        )
+        rows = (hog(x) - self.state["mean"]) @ self.state["axes"]
+        distances, _ = nearest(rows, self.state["good"], k=self.k)
         return Reading(scores=distances.mean(1).clamp_min(1e-6).log())
 
 
 class HogDistance:
-    """The Mahalanobis distance to good images."""
+    """The Mahalanobis distance to good images (Mahalanobis 1936)."""
 
-    def __init__(self, *, bins: int = 12):
-        self.bins = bins
+    def __init__(self, *, ridge: float = 0.3):
+        """ridge: as above."""
+        self.ridge = ridge
         self.state: dict[str, Tensor] = {}
 
     def fit(self, images: Images, *, seed: int = 0) -> None:
-        mean, λ, V = _spectrum(_of_all(images, self.bins))
-        self.state = {"mean": mean, "axes": V / (λ + 5e-2 * λ.mean()).sqrt()}
+        mean, axes = _whitening(_of_all(images), self.ridge)
+        self.state = {"mean": mean, "axes": axes}
 
     def read(self, x: Tensor) -> Reading:
-        w = (hog(x, bins=self.bins) - self.state["mean"]) @ self.state["axes"]
-        return Reading(scores=w.square().sum(1).clamp_min(1e-6).log())
+        squared = ((hog(x) - self.state["mean"]) @ self.state["axes"]).square().sum(1)
+        return Reading(scores=squared.clamp_min(1e-6).log())
 
 
-def _of_all(images: Images, bins: int) -> Tensor:
-    parts = list(batches(images))
-    rows = torch.cat([hog(x, bins=bins) for _, x in parts])
-    return rows[torch.cat([index for index, _ in parts]).argsort()]
+def _of_all(images: Images) -> Tensor:
+    return torch.cat([hog(x) for _, x in batches(images)])
 
 
-def _spectrum(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (F,), eigenvalues (F,) and eigenvectors (F, F) of rows (N, F)."""
+def _whitening(rows: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """The mean (F,) of rows (N, F), and axes (F, F) along which they have unit variance."""
     mean = rows.mean(0)
     λ, V = torch.linalg.eigh((rows - mean).double().T.cov(correction=0))
-    return mean, λ.clamp_min(0).float(), V.float()
+    return mean, (V / (λ.clamp_min(0) + ridge * λ.mean()).clamp_min(1e-12).sqrt()).float()
