@@ -60,6 +60,7 @@ def test_every_section_is_there(made):
         "The whole space",
         "The code behind an image",
         "One thing changed, and nothing else",
+        "What is wrong with this one",
         "VAE against GAN",
         "How good is it?",
     ]

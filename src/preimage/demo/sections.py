@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from preimage.api import basics
+from preimage.demo.detecting import detection
 from preimage.demo.evaluating import evaluation
 from preimage.demo.exploring import exploration
 from preimage.demo.inverting import inversion
@@ -211,6 +212,7 @@ SECTIONS: tuple[Callable[[Material], Section], ...] = (
     plane,
     inversion,
     exploration,
+    detection,
     side_by_side,
     evaluation,
 )

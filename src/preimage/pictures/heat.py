@@ -26,7 +26,7 @@ def heat(
     clipped = Image.fromarray(np.clip(values, 0, 1).astype(np.float32))
     large = np.asarray(clipped.resize(size, Image.Resampling.BILINEAR)).clip(0, 1)
     colours = matplotlib.colormaps[HEAT](large)[..., :3] * 255
-    opacity = STRONGEST * large[..., None]
+    opacity = STRONGEST * (large * (2 - large))[..., None]  # what is a little warm is seen too
     mixed = np.asarray(base) * (1 - opacity) + colours * opacity
     drawn = Image.fromarray(np.rint(mixed).astype(np.uint8))
     draw = ImageDraw.Draw(drawn)

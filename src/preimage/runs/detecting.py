@@ -219,8 +219,13 @@ def file_name(name: str, page: int, pages: int) -> str:
     return path if path.lower().endswith(".png") else f"{path}.png"
 
 
-def warmed(photo: Photo, finding: Finding, threshold: float) -> Image.Image:
-    """A photograph under its heat map: half as hot as can be at the threshold of masks."""
+def warmed(
+    photo: Photo, finding: Finding, threshold: float, *, scale: int | None = None
+) -> Image.Image:
+    """A photograph under its heat map: half as hot as can be at the threshold of masks.
+
+    scale: pixels drawn for each of its own; unset, as many as make it large enough to be seen.
+    """
     height, width = photo.size
     ratio = min(1.0, SIDE / max(height, width))
     size = max(1, round(height * ratio)), max(1, round(width * ratio))
@@ -230,7 +235,7 @@ def warmed(photo: Photo, finding: Finding, threshold: float) -> Image.Image:
         for r in finding.regions
     ]
     level = max(threshold, 1e-6)
-    scale = max(1, ENLARGED // max(size))
+    scale = scale or max(1, ENLARGED // max(size))
     return heat(shown, finding.map / (2 * level), boxes=boxes, scale=scale)
 
 

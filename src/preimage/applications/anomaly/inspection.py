@@ -4,8 +4,9 @@ A detector judges tiles; a person judges photographs. A photograph is as odd as 
 its p-value and the threshold come from good photographs that were held out as wholes, so that the
 rate of false alarms is one of photographs, however many tiles each has.
 
-Where something is wrong is said of photographs that are called anomalous, and of pixels that stand
-out more than all but one in a thousand of good photographs do.
+Where something is wrong is said of photographs that are called anomalous, so good ones have a mask no
+more often than a false alarm. A mask holds what stands out more than anything in half of the good
+photographs: the other half may have pixels that are as odd, but these make no photograph anomalous.
 """
 
 from __future__ import annotations
@@ -40,7 +41,6 @@ FEWEST = 8  # good photographs
 MOST = 6000  # tiles of good photographs that are learned from
 AT_ONCE = 64  # tiles
 OPEN = 4_000_000  # pixels of photographs that are looked at together
-PIXELS = 1e-3  # of good pixels, that stand out as much as those of a mask
 SAMPLED = 4000  # pixels of each held-out photograph
 LEAST = 4  # pixels, as the detector sees them, that a region must have
 SHOWN = 1024  # pixels a side of a map that is kept to be looked at
@@ -214,11 +214,12 @@ def fitted(
         progress=progress,
     )
     inspector = Inspector(detector, framing, torch.zeros(0), 0.0, np.zeros(0))
-    good, sample = [], []
+    good, highest, sample = [], [], []
     rng = np.random.default_rng(seed)
     for k, look in enumerate(inspector.looks(photos.open(i) for i in heldout)):
         values = look.map().ravel()
         good.append(look.score)
+        highest.append(values.max())
         sample.append(values[rng.integers(len(values), size=SAMPLED)])
         if progress is not None:
             progress(Step(k + 1, len(heldout), stage="look at good photographs held out"))
@@ -229,7 +230,7 @@ def fitted(
         detector=detector,
         framing=framing,
         good=found,
-        pixel_threshold=float(np.quantile(pixels, 1 - PIXELS)),
+        pixel_threshold=float(np.median(highest)),
         levels=levels_of(pixels),
         suspects=tuple(photos.label(i) for i in sorted(odd)),
         learned=len(set(group)),

@@ -221,5 +221,5 @@ def _row(data: Dataset, i: int) -> Image.Image:
 
 
 def _quiet() -> warnings.catch_warnings:
-    """Pillow warns of large pictures, which is what these are."""
-    return warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
+    """Pillow warns of large pictures, which is what these are, and of tags nobody reads."""
+    return warnings.catch_warnings(action="ignore")
