@@ -20,7 +20,7 @@ from preimage.core import InputError, seeds
 from preimage.studio.args import Item, parse
 from preimage.studio.points import Points
 from preimage.studio.render import find
-from preimage.studio.workspace import Workspace, label_index
+from preimage.studio.workspace import Workspace
 
 if TYPE_CHECKING:
     from preimage.studio.app import Studio
@@ -118,17 +118,23 @@ def router(studio: Studio) -> APIRouter:
 
     @made.post("/search")
     def search(body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
-        """{"args", "k", "where"} → {found: [{index, distance, attributes}], held, metric}."""
+        """{"args", "k", "where"} → {found: [{index, distance, attributes}], held, metric}.
+
+        A condition is sent while it is written, so that one which cannot be read is no failure but
+        a result: {error}.
+        """
         k, where = body.get("k", 24), body.get("where") or ""
         if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= MOST:
             raise InputError(f"k must be a whole number from 1 to {MOST}")
         if not isinstance(where, str) or len(where) > LONGEST:
             raise InputError("this condition is too long")
         workspace, args = studio.workspace, parse(body.get("args"))
-        found = find(workspace, args)
-        label_index(workspace, found.label)
         alone = isinstance(args.base, Item) and not args.moves and not args.dims
         without = args.base.index if alone and isinstance(args.base, Item) else None
-        return searcher(workspace)(found.z.flatten(1).numpy(), k, where.strip(), without)
+        try:
+            z = find(workspace, args).z.flatten(1).numpy()
+            return searcher(workspace)(z, k, where.strip(), without)
+        except InputError as error:
+            return {"error": str(error), "found": [], "held": 0}
 
     return made

@@ -22,6 +22,7 @@ export function pad({ width, height, changed }) {
   element.style.setProperty("--ratio", `${width} / ${height}`);
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const image = context.createImageData(width, height);
+  /** @type {Uint8Array} */
   let mask = new Uint8Array(width * height);
   /** @type {Uint8Array[]} */
   const past = [];

@@ -51,6 +51,8 @@ export function mount(element, studio) {
     complaint.hidden = done.hidden = true;
     make.disabled = true;
     try {
+      if (!word.value.trim()) throw new Error("Give it a name.");
+      if ([has, lacks].some((side) => side.get().length < LEAST)) throw new Error(`On each side at least ${LEAST} are needed.`);
       const body = { name: word.value.trim(), positive: has.get(), negative: lacks.get() };
       const made = await studio.api("directions", { body });
       await studio.refresh();

@@ -55,13 +55,17 @@ export function mount(element, studio) {
       const body = { args: args.get(), k: SHOWN, where: where.value };
       const answer = await studio.api("search", { body });
       if (turn !== asked) return;
-      complaint.hidden = true;
-      draw(answer);
+      complain(answer.error ?? "");
+      if (!answer.error) draw(answer);
     } catch (error) {
-      if (turn !== asked) return;
-      complaint.textContent = /** @type {Error} */ (error).message;
-      complaint.hidden = false;
+      if (turn === asked) complain(/** @type {Error} */ (error).message);
     }
+  }
+
+  /** @param {string} message */
+  function complain(message) {
+    complaint.textContent = message;
+    complaint.hidden = message === "";
   }
 
   /** @param {{found: {index: number, distance: number, attributes: Record<string, any>}[], held: number}} answer */
