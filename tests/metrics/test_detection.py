@@ -175,3 +175,13 @@ def test_the_order_of_bins_does_not_matter_to_memory() -> None:
             counts.add(np.array([i - 2.0]), np.array([i > 1]))
     assert (a.normal == b.normal).all()
     assert (a.normal[1:] != a.normal[0]).any()
+
+
+def test_chance_flags_as_many() -> None:
+    """Few are flagged, all of them rightly: no worse than chance, though most are missed."""
+    good, bad = np.arange(100.0), np.concatenate([np.arange(60.0), np.full(40, 1000.0)])
+    score = image_scores(good, bad, threshold=500, false_alarms=0.01)["image_f1"]
+    assert score.measure.value == pytest.approx(2 * 0.4 / 1.4)
+    assert score.null is not None
+    assert score.null.value == pytest.approx(2 * 0.5 * 0.2 / 0.7)
+    assert score.word == BETTER.replace("real data", "chance")

@@ -119,17 +119,23 @@ class Counts:
         return _interval((np.diff(_shares(true)) * precision).sum(1), self.images)
 
     def f1(self, name: str, threshold: float | None) -> Score:
-        """The harmonic mean of precision and recall, above a threshold or at the best one."""
+        """The harmonic mean of precision and recall, above a threshold or at the best one.
+
+        Chance is to flag as many at random; at the best threshold, to flag everything.
+        """
         false, true = self.above()
         f1 = 2 * true / np.maximum(false + true + true[:, -1:], 1e-12)
+        everything = true[0, -1] + false[0, -1]
         if threshold is None:
-            value = f1.max(1)
+            value, flagged = f1.max(1), 1.0
         else:
             bins = self.normal.shape[1] - 1
-            value = f1[:, bins - int(np.searchsorted(self.levels, threshold, side="right"))]
+            at = bins - int(np.searchsorted(self.levels, threshold, side="right"))
+            value, flagged = f1[:, at], (false + true)[0, at] / everything
         value = np.where(true[:, -1] > 0, value, np.nan)
-        share = true[0, -1] / max(true[0, -1] + false[0, -1], 1)
-        return _judged(name, _interval(value, self.images), chance=2 * share / (1 + share))
+        wrong = true[0, -1] / everything  # the precision of flagging as many at random
+        chance = 2 * wrong * flagged / (wrong + flagged)
+        return _judged(name, _interval(value, self.images), chance=chance)
 
 
 class PixelCounts(Counts):
@@ -152,7 +158,7 @@ class PixelCounts(Counts):
         return bins, weights
 
     def per_region(self, limit: float = LIMIT) -> Measure:
-        """The area below mean overlap over the rate of false alarms up to `limit`, divided by it."""
+        """The area below mean overlap over the rate of false alarms up to a limit, over the limit."""
         false = _shares(_from_the_top(self.normal))
         regions = np.where(self.regions > 0, self.regions, np.nan)[:, None]
         found = _from_the_top(self.overlap) / regions

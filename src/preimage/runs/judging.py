@@ -46,7 +46,7 @@ def save_judgement(
     }
     figures = [
         Figure(
-            f"{name.capitalize()}: {counted(count, 'picture')}.",
+            f"{name.capitalize()}: {len(some)} of {counted(count, 'picture')}.",
             _drawn(some, inspector, good, bad, mask_of),
             pixelated=False,
         )

@@ -4,9 +4,9 @@ A detector judges tiles; a person judges photographs. A photograph is as odd as 
 its p-value and the threshold come from good photographs that were held out as wholes, so that the
 rate of false alarms is one of photographs, however many tiles each has.
 
-Where something is wrong is said of photographs that are called anomalous, so good ones have a mask no
-more often than a false alarm. A mask holds what stands out more than anything in half of the good
-photographs: the other half may have pixels that are as odd, but these make no photograph anomalous.
+Where something is wrong is said of photographs that are called anomalous, so good ones have a mask
+no more often than a false alarm. A mask holds what stands out more than anything in half of the
+good photographs; the other half may have pixels as odd, but these make no photograph anomalous.
 """
 
 from __future__ import annotations
