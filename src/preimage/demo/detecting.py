@@ -31,7 +31,7 @@ def detection(material: Material) -> Section:
     return Section(
         "What is wrong with this one",
         f"From {GOOD} faces a detector has learned what is usual. Of {len(fresh)} further ones it "
-        f"calls {alarms} damaged, where at most {100 * RATE:g} in a hundred were allowed; and "
+        f"calls {alarms} damaged, where {100 * RATE:g} in a hundred were allowed on average; and "
         f"{found} of {len(damaged)} that are, although it has never seen any damage. It shows "
         "where, for the model draws what it knows, and what differs stands out.",
         [shown(inspector, damaged[: 2 * len(DAMAGES)], fresh[-2:])],

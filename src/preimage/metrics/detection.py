@@ -158,7 +158,7 @@ class PixelCounts(Counts):
         return bins, weights
 
     def per_region(self, limit: float = LIMIT) -> Measure:
-        """The area below mean overlap over the rate of false alarms up to a limit, over the limit."""
+        """∫ of mean overlap over the rate of false alarms, from 0 to a limit, over the limit."""
         false = _shares(_from_the_top(self.normal))
         regions = np.where(self.regions > 0, self.regions, np.nan)[:, None]
         found = _from_the_top(self.overlap) / regions

@@ -133,8 +133,11 @@ def _made(content: dict[str, torch.Tensor], facts: dict[str, Any], model: Latent
         suspects=tuple(facts["suspects"]),
         learned=int(facts["learned"]),
     )
+    detector = inspector.detector
     if not math.isfinite(inspector.threshold) or not len(inspector.levels):
         raise ValueError("no threshold")
+    if not len(detector.parts.names) == len(detector.weights) == len(detector.standard.middle):
+        raise ValueError("its scores are of another version")
     return inspector
 
 
