@@ -6,47 +6,40 @@ Functions of the public interface like those in `api`, upon which they stand.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from preimage.api import basics
 from preimage.api.inversions import invert, inverter
 from preimage.api.observations import Images, PathLike, Progress, fitted, labels_of
 from preimage.api.observations import source as observed
+from preimage.api.photographs import MaskLike, holes_of, missing_in, photographs
 from preimage.applications.discrepancy import Discrepancy
-from preimage.applications.holes import Box, Colour, Holes, Picture
 from preimage.applications.inpainting import METHODS, Inpainter, classically
-from preimage.applications.photographs import Photograph, in_memory, opened
 from preimage.applications.restoration import Restored, Restorer
-from preimage.core import InputError, LatentModel
+from preimage.core import GaussianMixture, InputError, LatentModel, seeds
 from preimage.core.errors import nearest_name
 from preimage.data import Dataset
-from preimage.data import cache as store
-from preimage.data.archives import Item
-from preimage.data.decode import MAX_PIXELS, Target, open_image, reason
-from preimage.data.options import checked as checked_options
-from preimage.data.source import FileSource, FolderSource, find
 from preimage.inversion import Inverter
-from preimage.inversion.operators import Mask, as_operator
+from preimage.inversion.operators import as_operator
 from preimage.runs.files import check_free
 from preimage.runs.restoring import FiledInpainting, FiledRestoration
 from preimage.runs.run import Run
 
 EXAMPLES = 2000  # training images from which it is learned what the model leaves
 VALUES = 1 << 23  # that they may have in all: 32 MiB
+COMPONENTS, SPREAD = 32, 4  # of the prior at most; latents for each of their d axes
 SEARCHED = 128  # examples where there is no encoder, and each latent must be searched for
-CALIBRATION = 64  # held-out images by which the bands are calibrated
+CALIBRATION = 32  # held-out images by which the bands are calibrated
 TUNING = 100  # steps of pivotal tuning
 
 Model = LatentModel | PathLike | Inverter | Restorer
-MaskLike = PathLike | Tensor | np.ndarray | Image.Image
 
 
 def restorer(
@@ -88,12 +81,13 @@ def restorer(
         examples = fitted(examples, ready.model.data)[0]
     if heldout is not None and len(heldout):
         heldout = fitted(heldout, ready.model.data)[0]
-    left = None
+    left = prior = None
     if examples is not None:
-        left = Discrepancy.of(residuals(ready, examples, labels))
+        z, left_over = explained(ready, examples, labels)
+        left, prior = Discrepancy.of(left_over), learned_prior(z, seed)
         if heldout is not None and len(heldout):
-            left = left.scaled_to(residuals(ready, heldout, None))
-    return Restorer(ready, left, heldout, starts=starts, samples=samples, seed=seed)
+            left = left.scaled_to(explained(ready, heldout, None)[1])
+    return Restorer(ready, left, prior, heldout, starts=starts, samples=samples, seed=seed)
 
 
 def restore(
@@ -149,7 +143,7 @@ def inpaint(
     blend: str = "poisson",
     context: int = 0,
     tune: bool | int = False,
-    calibration: bool = False,
+    calibration: bool = True,
     labels: Tensor | Sequence[int] | None = None,
     label: int | str | None = None,
     device: str = "auto",
@@ -179,14 +173,12 @@ def inpaint(
     run = None if not isinstance(model, str | os.PathLike) else Run.open(Path(model))
     source = observed(images, spec, progress, run=run)
     x = source.batch(torch.arange(len(source)))
-    hole = _missing(mask, x)
+    hole = missing_in(mask, x)
     if method != "model":
         return _classical(method, x, hole, tuple(map(str, source.names)))
     known = labels_of(ready.ready.model, source, labels, label)
     inpainter = Inpainter(ready, blend, context, TUNING if tune is True else int(tune))
-    scale = 1.0
-    if calibration:
-        scale = ready.scale(Mask(inpainter.weights(hole)), progress=progress)
+    scale = inpainter.scale(hole, progress=progress) if calibration else 1.0
     found = inpainter.inpaint(x, hole, known, n=_count(n), scale=scale, progress=progress)
     return replace(found, names=tuple(map(str, source.names)), notes=tuple(source.notes))
 
@@ -241,6 +233,7 @@ def inpaint_files(
     feather: float = 0.0,
     context: int = 0,
     tune: bool | int = False,
+    calibration: bool = True,
     label: int | str | None = None,
     number: int | None = None,
     device: str = "auto",
@@ -264,13 +257,13 @@ def inpaint_files(
     folder = Path(out)
     check_free(folder)
     opened_run = Run.open(Path(run))
-    holes = _holes(mask)
+    holes = holes_of(mask)
     worker: Inpainter | str = method
     ready = None
     if method == "model":
         ready = restorer(run, device=device, seed=seed, progress=progress, **options)
         worker = Inpainter(ready, blend, context, TUNING if tune is True else int(tune))
-    photos, skipped = _photos(images, opened_run, progress)
+    photos, skipped = photographs(images, opened_run, progress)
     settings = {
         "run": str(run), "source": str(images), "mask": str(mask), "method": method, "blend": blend,
         "feather": feather, "context": context, "tune": int(tune), "label": label, "seed": seed,
@@ -278,123 +271,39 @@ def inpaint_files(
     }  # fmt: skip
     return FiledInpainting(
         photos, worker, holes, folder, settings=settings, n=_count(n), number=number,
+        calibration=calibration,
         labels=lambda count: _labels(ready, count, label), feather=feather, skipped=skipped,
         progress=progress,
     )  # fmt: skip
 
 
 @torch.no_grad()
-def residuals(ready: Inverter, x: Tensor, labels: Tensor | None) -> Tensor:
-    """x − G(z) of images (N, C, H, W), z as the encoder says, or else as a search does."""
+def explained(ready: Inverter, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Latents (N, d) of images (N, C, H, W), and what they leave of these, x − G(z).
+
+    The latents are the encoder's, or else those that a search finds.
+    """
     model = ready.model
     if (labels is None and model.conditional) or not model.can("encode"):
         found = invert(ready, x, labels=labels, calibration=0)
-        return x - found.images
-    parts = []
+        return found.z.flatten(1), x - found.images
+    latents, parts = [], []
     for rows in torch.arange(len(x)).split(256):
         y = None if labels is None else labels[rows].to(model.device)
         z = model.encode(x[rows].to(model.device), y).mean
+        latents.append(z.flatten(1).cpu())
         parts.append(x[rows] - model.decode(z, y).float().cpu())
-    return torch.cat(parts)
+    return torch.cat(latents), torch.cat(parts)
 
 
-class _Photos:
-    """Image files, decoded whole one at a time; or rows of a data set, as they are."""
-
-    def __init__(self, target: Target, *, items: Sequence[Item] = (), data: Dataset | None = None):
-        self.target, self.items, self.data = target, items, data
-        self.names = (
-            [item.name for item in items] if data is None else [str(name) for name in data.names]
-        )
-
-    def photo(self, i: int) -> Photograph:
-        if self.data is None:
-            return opened(self.items[i], self.target)
-        name = self.names[i] if self.names[i].endswith(".png") else f"{self.names[i]}.png"
-        return in_memory(name, self.data.batch([i])[0], self.target)
-
-
-def _photos(
-    images: PathLike, run: Run, progress: Progress | None
-) -> tuple[_Photos, list[tuple[str, str]]]:
-    """What a person named, as photographs; and what cannot be used."""
-    facts = run.config["data"]
-    used = {k: v for k, v in facts["options"].items() if k in ("fit", "background", "max_pixels")}
-    spec, span = run.plan.model.data, facts.get("range")
-    size = (spec.height, spec.width)
-    options = replace(checked_options(channels=spec.channels, **used), size=size)
-    target = options.target(size, spec.channels, tuple(span) if span else None)
-    source = find(images, store.root(None))
-    if isinstance(source, FolderSource):
-        items, _, skipped = source.listing
-        if not items:
-            raise InputError(f"{images} holds no files")
-        return _Photos(target, items=items), list(skipped)
-    if isinstance(source, FileSource):
-        return _Photos(target, items=[Item(source.path.name, str(source.path))]), []
-    data = basics.fitted(images, run, progress=progress)
-    return _Photos(target, data=data), list(data.skipped)
-
-
-def _holes(mask: PathLike) -> Callable[[str], Holes]:
-    """The mask of each photograph, by the photograph's name."""
-    text = str(mask)
-    kind, colon, rest = text.partition(":")
-    if colon and kind in ("box", "colour", "color"):
-        made = Box.of(rest) if kind == "box" else Colour.of(rest)
-        return lambda name: made
-    if not Path(text).is_dir():
-        picture = Picture(_read(Path(text)), text)
-        return lambda name: picture
-
-    def of(name: str) -> Holes:
-        own = [p for p in (Path(text) / name, *Path(text).glob(f"{Path(name).stem}.*"))
-               if p.is_file()]  # fmt: skip
-        if not own:
-            raise InputError(f"--mask {text} holds no mask named like {name}; add {name}")
-        return Picture(_read(own[0]), str(own[0]))
-
-    return of
-
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        with open_image(os.fspath(path), max_pixels=MAX_PIXELS) as image:
-            return np.asarray(image.convert("L"))
-    except (Exception, MemoryError) as error:
-        raise InputError(
-            f"--mask {path} cannot be used: {reason(error)}; give an image, "
-            "box:left,top,right,bottom or colour:#ff00ff"
-        ) from None
-
-
-def _missing(mask: MaskLike, x: Tensor) -> Tensor:
-    """Where images (B, C, H, W) are to be filled: (1 or B, 1, H, W) bool."""
-    H, W = x.shape[2:]
-    if isinstance(mask, str) and mask.startswith("box:"):
-        hole = torch.from_numpy(Box.of(mask[4:]).within(W, H, "the images"))
-    elif isinstance(mask, str | os.PathLike):
-        hole = torch.from_numpy(_read(Path(mask)) >= 128)
-    elif isinstance(mask, Image.Image):
-        hole = torch.from_numpy(np.array(mask.convert("L")) >= 128)
-    else:
-        values = torch.as_tensor(mask)
-        hole = values if values.dtype == torch.bool else values.float() > values.max() / 2
-    shape = hole.shape
-    hole = hole.reshape(1, 1, *shape) if hole.dim() == 2 else hole
-    hole = hole[:, None] if hole.dim() == 3 else hole
-    fits = hole.dim() == 4 and hole.shape[1:] == (1, H, W) and len(hole) in (1, len(x))
-    if not fits:
-        raise InputError(
-            f"the mask is of shape {tuple(shape)}, and the images are {H}×{W}; give a mask of "
-            "that size, one for all or one for each"
-        )
-    for row in hole:
-        if not row.any():
-            raise InputError("the mask is empty, so nothing is to be filled; mark what is")
-        if row.all():
-            raise InputError("the mask covers everything, and nothing is known; leave some")
-    return hole
+def learned_prior(z: Tensor, seed: int) -> GaussianMixture | None:
+    """Where latents (N, d) of images lie, as a mixture of Gaussians; None of too few."""
+    components = min(COMPONENTS, len(z) // (SPREAD * z.shape[1]))
+    if not components:
+        return None
+    found = GaussianMixture(components, z.shape[1])
+    found.fit(z, generator=seeds.generator(seed, "restoration"))
+    return found
 
 
 def _classical(method: str, x: Tensor, hole: Tensor, names: tuple[str, ...]) -> Restored:

@@ -62,6 +62,7 @@ class Inpainter:
         progress: Callable[[Step], None] | None = None,
     ) -> Restored:
         """n fillings of each image, the posterior's mean in the holes, and how sure that is."""
+        hole = hole[:1] if (hole == hole[:1]).all() else hole  # one for all is quicker
         through = Mask(self.weights(hole))
         found = self.restorer.restore(
             torch.where(hole, 0, x), through, labels, n=n, scale=scale, progress=progress
@@ -80,6 +81,11 @@ class Inpainter:
             low=torch.where(many, found.low, x),
             high=torch.where(many, found.high, x),
         )
+
+    def scale(self, hole: Tensor, *, progress: Callable[[Step], None] | None = None) -> float:
+        """By how much bands are to be widened in such holes (1 or B, 1, H, W)."""
+        hole = hole[:1] if (hole == hole[:1]).all() else hole
+        return self.restorer.scale(Mask(self.weights(hole)), progress=progress)
 
     def weights(self, hole: Tensor) -> Tensor:
         """How much each pixel counts in the search: (1 or B, 1, H, W) in [0, 1], 0 in holes."""
@@ -107,13 +113,13 @@ class Inpainter:
         """The fillings of generators that were taught the known pixels, each its image's."""
         model = self.restorer.ready.model
         generator = model.generator if isinstance(model, EncodedModel) else model
-        whole = torch.where(hole, found.fillings[:, 0], x)
+        known = ~hole.expand(len(x), -1, -1, -1)
         fillings = []
         for i, z in enumerate(found.z):
             label = None if found.labels is None else found.labels[i : i + 1]
             tuning = PivotalTuning(
-                generator, whole[i : i + 1], z[:1], labels=label, steps=self.tune,
-                learning_rate=RATE, features=0.0, seed=self.restorer.seed,
+                generator, x[i : i + 1], z[:1], seen=known[i : i + 1], labels=label,
+                steps=self.tune, learning_rate=RATE, features=0.0, seed=self.restorer.seed,
             )  # fmt: skip
             for step in tuning:
                 if progress is not None:
@@ -122,7 +128,7 @@ class Inpainter:
                 y = None if label is None else label.expand(len(z)).to(generator.device)
                 fillings.append(generator.decode(z.to(generator.device), y).float().cpu())
         filled = torch.stack(fillings)
-        return replace(found, fillings=filled, images=filled[:, 0])
+        return replace(found, fillings=filled, images=filled[:, 0], drawn=filled[:, 0])
 
 
 def context_weights(hole: Tensor, width: int) -> Tensor:

@@ -18,41 +18,48 @@ image squared is ever formed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from preimage.applications.discrepancy import Discrepancy
 from preimage.core import Unsupported, seeds
+from preimage.core.latent import Prior
 from preimage.inversion.curvature import of_values
 from preimage.inversion.jacobian import jacobian
 from preimage.inversion.noise import normal
-from preimage.inversion.posterior import ROUNDING, local_prior, log_prior
+from preimage.inversion.posterior import ROUNDING, local_gaussian, local_prior, log_prior
 from preimage.inversion.problem import Operator, Problem, Weighted
 from preimage.inversion.starts import is_shared
 
 STEPS = 12  # iterations of a search at most
-SHORT = 3  # of the first searches, of which the better half goes on
+SHORT = 2  # of the first searches, of which the best third goes on
 BLOCK = 1 << 24  # numbers of Jacobians held at a time: 128 MiB
 SETTLED = 1e-3  # nats that an iteration must gain for the search to go on
-PROBES = 64  # images of noise from which the diagonal of A Ψ Aᵀ is estimated
+PROBES = 256  # images of noise from which the diagonal of A Ψ Aᵀ is estimated
 EFFECTIVE = 0.25  # share of the samples that must be left after weighting (Kong 1992)
 FLAT = 1e-10  # of the prior's precision, added to a curvature that is not quite positive
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The metric S⁻¹ of observations of B images; a part is of length 1 where it is all images'."""
+    """The metric S⁻¹ of observations of B images; a part is of length 1 where it is all images'.
 
+    Of the values of an observation only those count that some image's operator sees, m of them.
+    """
+
+    where: Tensor  # (m,): which values these are
     shift: Tensor  # A m: (B, m)
     root: Tensor  # Ψ_A^−½: (B, m); 0 where nothing was seen
     U: Tensor  # (B, m, k)
     factor: Tensor  # the Cholesky factor of C: (B, k, k)
     rest: Tensor  # the variance of each pixel that is left of Ψ: (B, D)
+    floor: Tensor  # the variance of what is observed, besides what the generator leaves: (B,)
+    prior: Prior | None  # of the latents; None: the space's own
 
     @staticmethod
-    def of(problem: Problem, left: Discrepancy, noise: Tensor) -> Seen:
+    def of(problem: Problem, left: Discrepancy, noise: Tensor, prior: Prior | None = None) -> Seen:
         """noise: σ of the observations themselves, (B,), or (1,) for all.
 
         Raises Unsupported where there is a discrepancy and A is not linear.
@@ -66,7 +73,7 @@ class Seen:
         weights = A.weights(y) if isinstance(A, Weighted) else None
         ψ = left.variances.to(y.device)
         random = seeds.generator(0, "probes")
-        ε = torch.randn(PROBES, len(ψ), generator=random).double()
+        ε = torch.randn(PROBES, len(ψ), generator=random).double().sign()  # exact of diagonal A
         signs = torch.randn(PROBES, y[0].numel(), generator=random).double().sign().to(y.device)
         images = torch.cat([left.mean[None], left.factors.T, ε * left.variances.sqrt()])
         images = images.reshape(-1, *shape).to(y.device)
@@ -75,7 +82,8 @@ class Seen:
             own = torch.full((len(images),), b, device=y.device)
             mean, W, made = A.select(own)(images).flatten(1).split([1, k, PROBES])
             variances = made.square().mean(0) if A.linear else ψ.mean().expand_as(made[0])
-            root = (variances + noise[b % len(noise)].double() ** 2 + ROUNDING**2).rsqrt()
+            floor = noise[b % len(noise)].double() ** 2 + ROUNDING**2
+            root = (variances + floor).rsqrt()
             if weights is not None:
                 root = root * weights[b].flatten().sqrt()
             U = root[:, None] * W.T
@@ -84,18 +92,27 @@ class Seen:
             if A.linear:  # the diagonal of Aᵀ Ψ_A⁻¹ A (Hutchinson 1990)
                 back = adjoint(A.select(own[:PROBES]), root * signs, images[:PROBES])
                 told = back.square().mean(0)
-            parts.append((mean[0], root, U, torch.linalg.cholesky(C), ψ / (1 + ψ * told)))
-        return Seen(*(torch.stack(part) for part in zip(*parts, strict=True)))
+            rest = ψ * (1 - ψ * told).clamp_min(0)
+            parts.append((mean[0], root, U, torch.linalg.cholesky(C), rest, floor))
+        shift, root, U, *others = (torch.stack(part) for part in zip(*parts, strict=True))
+        where = (root > 0).any(0).nonzero()[:, 0]
+        return Seen(where, shift[:, where], root[:, where], U[:, where], *others, prior)
 
     def select(self, rows: Tensor) -> Seen:
         """Those of some images, (M,) indices."""
         if len(self.root) == 1:
             return self
-        return Seen(*(getattr(self, f.name)[rows] for f in fields(self)))
+        parts = (self.shift, self.root, self.U, self.factor, self.rest, self.floor)
+        return Seen(self.where, *(part[rows] for part in parts), self.prior)
 
     def errors(self, problem: Problem, a: Tensor) -> Tensor:
         """Ψ^−½ (A (G(z) + m) − y) of what was drawn, a (B, …): (B, m)."""
-        return self.root * (a.flatten(1).double() + self.shift - problem.target.flatten(1))
+        y = problem.target.flatten(1)[:, self.where]
+        return self.root * (a.flatten(1)[:, self.where].double() + self.shift - y)
+
+    def spread(self, v: Tensor, values: int) -> Tensor:
+        """Values (B, m) at their places among all of an observation: (B, values)."""
+        return v.new_zeros(len(v), values).index_copy(1, self.where, v)
 
     def projected(self, r: Tensor) -> Tensor:
         """C^−½ Uᵀ r: (B, m, n) → (B, k, n)."""
@@ -176,20 +193,21 @@ class Mixture:
         if not problem.through.linear:
             return x, mean
         r = r + torch.einsum("bmk,bk->bm", seen.U, u)  # what W leaves
-        ε = -ψ * adjoint(problem.through, seen.root * r, x)
-        Aε = seen.root * problem.through(ε.reshape(x.shape)).flatten(1)
-        length = (ε.square() / ψ).sum(1)
-        c = length / (Aε.square().sum(1) + length).clamp_min(1e-300)
-        return x, mean + (c[:, None] * ε).reshape(x.shape)
+        v = seen.spread(seen.root * r, problem.target[0].numel())
+        back = adjoint(problem.through, v, x)
+        curved = (ψ * back.square()).sum(1) + (seen.floor * v.square().T).sum(0)
+        c = r.square().sum(1) / curved.clamp_min(1e-300)
+        return x, mean - (c[:, None] * ψ * back).reshape(x.shape)
 
     @torch.no_grad()
-    def scatter(self, rows: Tensor, *, seed: int = 0) -> Tensor:
-        """What is still open of x given z, for images `rows` (M,): noise (M, C, H, W), float64."""
-        seen, problem = self.seen.select(rows), self.problem
+    def scatter(self, n: int, *, seed: int = 0) -> Tensor:
+        """What is still open of x given z, n times for each image: (B · n, C, H, W), float64."""
+        problem = self.problem
+        rows = torch.arange(len(self), device=self.modes.device).repeat_interleave(n)
+        seen, again = self.seen.select(rows), torch.arange(n, device=rows.device)
         k, D = self.left.factors.shape[1], problem.model.data.size
-        again = torch.arange(len(rows), device=rows.device)  # each its own, though rows repeat
-        own = (problem.seeds[rows] + again) ^ seeds.derive(seed, "scatter")
-        ε = normal(own, k + D).double()
+        own = problem.seeds.to(rows.device)[:, None] + again
+        ε = normal(own.flatten() ^ seeds.derive(seed, "scatter"), k + D).double()
         u = torch.linalg.solve_triangular(seen.factor.mT, ε[:, :k, None], upper=True)[..., 0]
         δ = u @ self.left.factors.to(u).T + seen.rest.sqrt() * ε[:, k:]
         return δ.reshape(-1, *problem.model.data.shape)
@@ -221,7 +239,8 @@ def tempered(logs: Tensor) -> Tensor:
 def energy(problem: Problem, seen: Seen, z: Tensor) -> Tensor:
     """−log p(y, z), up to a constant: (B, d) → (B,) float64."""
     r = seen.errors(problem, problem.observe(z))
-    return seen.energy(r) - log_prior(problem, z, None)
+    known = log_prior(problem, z, None) if seen.prior is None else seen.prior.log_prob(z).double()
+    return seen.energy(r) - known
 
 
 @torch.no_grad()
@@ -231,16 +250,17 @@ def mixture(
     left: Discrepancy,
     *,
     noise: Tensor,  # σ of the observations: (B,), or (1,) for all
+    prior: Prior | None = None,  # of the latents; None: the space's own
     steps: int = STEPS,
 ) -> Mixture:
     """The posterior of B images from searches that begin at the starts."""
     B, S, d = starts.shape
-    seen = Seen.of(problem, left, noise)
+    seen = Seen.of(problem, left, noise, prior)
     rows = torch.arange(B, device=starts.device)
-    if S > 2:  # of many, the better half goes on
+    if S > 2:  # of many, the best third goes on
         many = rows.repeat_interleave(S)
         z, _, energies = descended(problem, seen, starts.flatten(0, 1), many, SHORT)
-        S = (S + 1) // 2
+        S = -(-S // 3)
         best = energies.reshape(B, -1).topk(S, dim=1, largest=False).indices
         starts = z.reshape(B, -1, d).gather(1, best[..., None].expand(-1, -1, d))
     rows = rows.repeat_interleave(S)
@@ -303,9 +323,10 @@ def _expanded(problem: Problem, seen: Seen, z: Tensor) -> tuple[Tensor, Tensor, 
     """Gradient (M, d), Gauss–Newton curvature and the prior's precision (M, d, d) at z (M, d)."""
     a, J = observed_jacobian(problem, z)
     r = seen.errors(problem, a)
-    J = seen.root[:, :, None] * J.double()
+    J = seen.root[:, :, None] * J[:, seen.where].double()
     projected, of_r = seen.projected(J), seen.projected(r[:, :, None])
-    centre, L = local_prior(problem, z, None)
+    own = seen.prior
+    centre, L = local_prior(problem, z, None) if own is None else local_gaussian(own, z)
     if L.shape[1] == 1:
         L = L * torch.eye(z.shape[1], dtype=L.dtype, device=L.device)
     P = torch.cholesky_inverse(L)
@@ -317,6 +338,12 @@ def _expanded(problem: Problem, seen: Seen, z: Tensor) -> tuple[Tensor, Tensor, 
 
 def observed_jacobian(problem: Problem, z: Tensor) -> tuple[Tensor, Tensor]:
     """A(G(z)) (M, m) and its Jacobian (M, m, d), of every value as if it was seen wholly."""
+    if problem.tangents is not None and problem.through.linear:
+        latents = z.reshape(len(z), *problem.model.space.shape)
+        x, dx = problem.tangents(latents, problem.labels)  # (M, C, H, W), (M, d, C, H, W)
+        each = torch.arange(len(z), device=z.device).repeat_interleave(dx.shape[1])
+        da = problem.through.select(each)(dx.flatten(0, 1))
+        return problem.through(x).flatten(1), da.flatten(1).unflatten(0, dx.shape[:2]).mT
     plain = of_values(problem)
     weights = plain.prepared["values"][:, 1]
     plain.prepared["values"] = torch.stack(

@@ -21,11 +21,13 @@ from torch import Tensor
 from preimage.applications.discrepancy import Discrepancy
 from preimage.applications.posteriors import Mixture, mixture
 from preimage.core import Step
+from preimage.core.latent import Prior
 from preimage.inversion import Inverter, Settings
 from preimage.inversion.operators import Compose, Mask
 from preimage.inversion.posterior import ROUNDING
 from preimage.inversion.problem import Operator, Problem
 from preimage.inversion.settings import operator_key
+from preimage.inversion.starts import is_shared
 
 BAND = 0.9  # the share of pixels that are to lie in their bands
 AT_ONCE = 16  # images
@@ -69,6 +71,7 @@ class Restorer:
 
     ready: Inverter
     left: Discrepancy | None = None  # None: white noise, of a level found for each image
+    prior: Prior | None = None  # of the latents of such images; None: the space's own
     heldout: Tensor | None = None  # (N, C, H, W): what bands are calibrated by; None: own samples
     starts: int = 8  # searches of each image
     samples: int = 64  # of each posterior
@@ -92,7 +95,8 @@ class Restorer:
                 progress(step)
         parts = []
         whole = torch.arange(len(y))
-        for rows in whole.split(self._at_once()):
+        shared = is_shared(through, torch.zeros(1, *self.ready.model.data.shape), len(y))
+        for rows in whole.split(self._at_once() if shared or self.left is None else 1):
             if progress is not None:
                 progress(Step(int(rows[0]), len(y), stage="restore"))
             known = None if labels is None else labels[rows]
@@ -139,13 +143,13 @@ class Restorer:
         noise = float(getattr(problem.through, "noise", 0.0))
         one = torch.ones(1, device=starts.device)
         if self.left is not None and problem.through.linear:
-            return mixture(problem, starts, self.left, noise=noise * one)
+            return mixture(problem, starts, self.left, noise=noise * one, prior=self.prior)
         values = problem.model.data.size
         nothing = Discrepancy.none(values, ROUNDING)
         if noise:
-            return mixture(problem, starts, nothing, noise=noise * one)
-        first = mixture(problem, starts, nothing, noise=GUESS * one)
-        return mixture(problem, first.modes, nothing, noise=noise_of(first))
+            return mixture(problem, starts, nothing, noise=noise * one, prior=self.prior)
+        first = mixture(problem, starts, nothing, noise=GUESS * one, prior=self.prior)
+        return mixture(problem, first.modes, nothing, noise=noise_of(first), prior=self.prior)
 
     @torch.no_grad()
     def _pictured(
@@ -155,7 +159,7 @@ class Restorer:
         z, weights = found.sample(max(self.samples, 4 * n), seed=self.seed)
         rows = torch.arange(B, device=z.device).repeat_interleave(z.shape[1])
         means = found.draw(z.flatten(0, 1), rows)[1].unflatten(0, (B, -1))  # (B, N, C, H, W)
-        images = means + found.scatter(rows, seed=self.seed).unflatten(0, (B, -1))
+        images = means + found.scatter(z.shape[1], seed=self.seed).unflatten(0, (B, -1))
         mean = torch.einsum("bn,bnchw->bchw", weights, means).clamp(-1, 1)
         low, high = (
             weighted_quantile(images, weights, q) for q in (0.5 - BAND / 2, 0.5 + BAND / 2)
@@ -231,7 +235,7 @@ def noise_of(found: Mixture) -> Tensor:
     problem = found.problem
     b = torch.arange(len(found), device=found.modes.device)
     z = found.modes[b, found.log_weights.argmax(1)]
-    r = (problem.observe(z) - problem.target).flatten(1).double()
+    r = (problem.observe(z) - problem.target).flatten(1)[:, found.seen.where].double()
     weight = (found.seen.root > 0).expand_as(r).double()
     m = weight.sum(1)
     γ = torch.minimum(m / 2, torch.tensor(float(z.shape[1])).to(m))

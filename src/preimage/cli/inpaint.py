@@ -57,6 +57,10 @@ def inpaint(
         bool,
         typer.Option("--tune", help="Teach the generator the known pixels first (pivotal tuning)."),
     ] = False,
+    calibration: Annotated[
+        bool,
+        typer.Option(help="Widen the bands until they hold 90 % of the pixels of known images."),
+    ] = True,
     starts: Annotated[int, typer.Option(min=1, help="Searches of each image.")] = 8,
     number: Annotated[
         int | None, typer.Option("--number", min=1, help="At most so many images.")
@@ -93,6 +97,7 @@ def inpaint(
             feather=feather,
             context=context,
             tune=tune,
+            calibration=calibration,
             starts=starts,
             number=number,
             label=label,

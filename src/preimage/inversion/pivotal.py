@@ -45,6 +45,7 @@ class PivotalTuning:
 
     images: (B, C, H, W) in [−1, 1]; z: (B, *space.shape), their pivots; labels: (B,) of a
     conditional model.
+    seen: (B, 1, H, W) bool, the pixels that are known; unset, all are.
     locality: λ above, of the term that keeps the rest of the generator as it was.
     features: weight of the distance of features, where the model has them, as a share of their
         variance among samples.
@@ -61,6 +62,7 @@ class PivotalTuning:
         z: Tensor,
         *,
         labels: Tensor | None = None,
+        seen: Tensor | None = None,
         steps: int = 350,
         learning_rate: float = 3e-4,
         locality: float = 0.1,
@@ -71,6 +73,7 @@ class PivotalTuning:
         _check(model, images, z, labels)
         self.original, self.images, self.pivots, self.labels = model, images, z, labels
         self.steps, self.locality, self.features = steps, locality, features
+        self.seen = seen
         self.batch_size, self.seed, self.learning_rate = batch_size, seed, learning_rate
         self.model = copy.deepcopy(model).eval()  # running statistics stay as they are
         self.before = fingerprint(model)
@@ -89,6 +92,8 @@ class PivotalTuning:
             x, z = self.images[rows].to(device), self.pivots[rows].to(device)
             labels = None if self.labels is None else self.labels[rows].to(device)
             x̂ = self.model.decode(z, labels)
+            if self.seen is not None:  # what is not known may be as it comes
+                x = torch.where(self.seen[rows].to(device), x, x̂.detach())
             error = self._distance(x̂, x, feature_scale)
             loss, strayed = error, torch.zeros(())
             if self.locality:

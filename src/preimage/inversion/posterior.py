@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from preimage.core import GaussianMixture, InputError, StandardNormal, Uniform, seeds
+from preimage.core.latent import Prior
 from preimage.inversion.curvature import (
     DENSE,
     Curvature,
@@ -298,7 +299,12 @@ def local_prior(problem: Problem, z: Tensor, name: str | None) -> tuple[Tensor, 
     one = torch.ones(len(z), 1, 1, dtype=torch.float64, device=z.device)
     if not space.priors and name is None:
         return z, one * z.double().square().mean(1).sqrt().clamp_min(1e-6)[:, None, None]
-    prior = space.chosen(name)
+    return local_gaussian(space.chosen(name), z)
+
+
+def local_gaussian(prior: Prior, z: Tensor) -> tuple[Tensor, Tensor]:
+    """A prior about z (B, d), likewise: of a mixture the likeliest component, or one as wide."""
+    one = torch.ones(len(z), 1, 1, dtype=torch.float64, device=z.device)
     if isinstance(prior, StandardNormal):
         return torch.zeros_like(z), one
     if isinstance(prior, GaussianMixture):

@@ -206,6 +206,7 @@ class FiledInpainting(Folder):
         settings: Mapping[str, Any],
         labels: Labels,
         feather: float = 0.0,
+        calibration: bool = True,
         n: int = 1,
         number: int | None = None,
         skipped: Sequence[tuple[str, str]] = (),
@@ -214,6 +215,7 @@ class FiledInpainting(Folder):
         super().__init__(photos.names, folder, settings, number, skipped)
         self.photos, self.inpainter, self.holes = photos, inpainter, holes
         self.labels, self.feather, self.n, self.progress = labels, feather, n, progress
+        self.calibration = calibration
 
     def _batch(self, rows: Sequence[int]) -> Iterator[Step]:
         usable = []
@@ -230,8 +232,12 @@ class FiledInpainting(Folder):
         missing = torch.stack([seen for _, _, _, seen in usable])
         found = None
         if isinstance(self.inpainter, Inpainter):
+            scale = 1.0
+            if self.calibration:
+                scale = self.inpainter.scale(missing, progress=self.progress)
+            labels = self.labels(len(x))
             found = self.inpainter.inpaint(
-                x, missing, self.labels(len(x)), n=self.n, progress=self.progress
+                x, missing, labels, n=self.n, scale=scale, progress=self.progress
             )
             self._parts.append(found)
         for row, (i, photo, hole, _) in enumerate(usable):

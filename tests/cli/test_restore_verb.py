@@ -1,0 +1,129 @@
+"""`preimage restore` and `preimage inpaint`: what is written, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def photos(here: Path) -> Path:
+    folder = here / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, size in (("a.png", (8, 8)), ("b.jpg", (24, 20))):
+        Image.fromarray(rng.integers(60, 200, (*size[::-1], 3), dtype=np.uint8)).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def mask(here: Path) -> Path:
+    values = np.zeros((8, 8), np.uint8)
+    values[2:5, 3:6] = 255
+    Image.fromarray(values).save(here / "mask.png")
+    return here / "mask.png"
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_photographs_are_filled_at_their_own_size(preimage, vae, photos, mask, here) -> None:
+    done = preimage(
+        "inpaint", vae, photos, "--mask", mask, "-n", 2, "--starts", 2, "--out", "out", "--json"
+    )
+    assert done.status == 0, done.err
+    assert [row["name"] for row in done.json["images"]] == ["a.png", "b.jpg"]
+    for row in done.json["images"]:
+        assert len(row["files"]) == 2
+        assert row["scores"][0] == 0
+        assert Path(row["uncertainty"]).is_file()
+    before, after = pixels(photos / "b.jpg"), pixels(here / "out/filled/b.jpg.png")
+    assert before.shape == after.shape
+    same = (before == after).all(2)
+    assert not same[:, :6].all() or same[:, :4].all()
+    assert same[:4].all()  # above the mask
+    assert same[15:].all()  # and below
+    assert json.loads((here / "out/inpaint.json").read_text())["mask"] == str(mask)
+    assert (here / "out/sheet.png").is_file()
+    arrays = np.load(here / "out/restored.npz")
+    assert arrays["images"].shape[0] == 2
+
+
+def test_a_folder_of_masks_serves_each_photograph(preimage, vae, photos, here) -> None:
+    (here / "masks").mkdir()
+    for name, size in (("a.png", (8, 8)), ("b.png", (24, 20))):
+        values = np.zeros(size[::-1], np.uint8)
+        values[5:7, 3:6] = 255
+        Image.fromarray(values).save(here / "masks" / name)
+    done = preimage(
+        "inpaint", vae, photos, "--mask", here / "masks", "--method", "biharmonic", "--out", "out",
+        "--json",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert [row["filled"] for row in done.json["images"]] == [6, 6]
+    known = np.ones((20, 24), bool)
+    known[5:7, 3:6] = False
+    before, after = pixels(photos / "b.jpg"), pixels(done.json["images"][1]["file"])
+    assert np.array_equal(before[known], after[known])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--from", "low-resolution", "--factor", 2),
+        ("--from", "blur", "--sigma", 1, "--from", "noise", "--noise", 0.1),
+        ("--from", "grey",),
+    ],
+)  # fmt: skip
+def test_images_are_restored(preimage, vae, photos, here, options) -> None:
+    done = preimage(
+        "restore", vae, photos, *options, "--starts", 2, "--no-calibration", "--out", "out",
+        "--json",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    row = done.json["images"][0]
+    assert pixels(row["file"]).shape == (8, 8, 3)
+    assert row["mean_uncertainty"] > 0
+    assert Path(done.json["sheet"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "words"),
+    [
+        ("restore", ["--from", "fog"], "--from fog: no such"),
+        ("restore", ["--from", "blur"], "--from blur needs --sigma"),
+        ("restore", ["--from", "grey", "--factor", 2], "--factor says nothing without"),
+        ("restore", ["--from", "mask", "--mask", "none.png"], "none.png"),
+        ("restore", ["--from", "low-resolution", "--factor", 99], "too small"),
+        ("inpaint", ["--mask", "none.png"], "none.png cannot be used"),
+        ("inpaint", ["--mask", "photos/notes.txt"], "notes.txt cannot be used: not an image"),
+        ("inpaint", ["--mask", "box:1,2,3"], "is no box"),
+        ("inpaint", ["--mask", "box:0,0,99,99"], "reaches beyond"),
+        ("inpaint", ["--mask", "colour:#zz"], "is no colour"),
+        ("inpaint", ["--mask", "black.png"], "nothing of a.png is to be filled"),
+        ("inpaint", ["--mask", "white.png"], "all of a.png is to be filled"),
+        ("inpaint", ["--mask", "wrong.png"], "is of 5×7 pixels"),
+        ("inpaint", ["--mask", "box:1,1,3,3", "--method", "magic"], "no method 'magic'"),
+        ("inpaint", ["--mask", "box:1,1,3,3", "--blend", "glue"], "no blend 'glue'"),
+        ("inpaint", ["--mask", "box:1,1,3,3", "--label", "3"], "without classes"),
+        ("inpaint", ["--mask", "box:1,1,3,3", "--feather", -1], "--feather"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
+    preimage, vae, photos, here, verb, options, words
+) -> None:
+    for name, shape, value in (("black", (8, 8), 0), ("white", (8, 8), 255), ("wrong", (7, 5), 9)):
+        Image.fromarray(np.full(shape, value, np.uint8)).save(here / f"{name}.png")
+    (photos / "b.jpg").unlink()
+    done = preimage(verb, vae, photos, *options, "--out", "out")
+    assert done.status == 2
+    assert words in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert not (here / "out").exists()
