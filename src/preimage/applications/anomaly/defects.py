@@ -135,14 +135,11 @@ def warped(x: Tensor, other: Tensor, g: Generator) -> Tensor:
 
 
 def turned(x: Tensor, other: Tensor, g: Generator) -> Tensor:
-    """Turned by 30° to 330°, and perhaps mirrored."""
-    angle = math.radians(_between(30, 330, g))
-    flip = 1.0 if _between(0, 1, g) < 0.5 else -1.0
-    c, s = math.cos(angle), math.sin(angle)
-    matrix = torch.tensor([[[c * flip, -s, 0.0], [s * flip, c, 0.0]]])
-    side = [1, 1, x.shape[-2], x.shape[-1]]
-    grid = F.affine_grid(matrix, side, align_corners=False)
-    return F.grid_sample(x[None], grid, padding_mode="border", align_corners=False)[0]
+    """Turned by half a turn, or upside down, or by a quarter where it is square."""
+    ways = [x.rot90(2, (-2, -1)), x.flip(-2)]
+    if x.shape[-1] == x.shape[-2]:
+        ways += [x.rot90(1, (-2, -1)), x.rot90(3, (-2, -1))]
+    return ways[int(_between(0, len(ways), g))]
 
 
 def halved(x: Tensor, other: Tensor, g: Generator) -> Tensor:
@@ -154,6 +151,7 @@ def halved(x: Tensor, other: Tensor, g: Generator) -> Tensor:
     return torch.where(place[:, None] if axis == 1 else place, x, other)
 
 
+# What makes another thing of the whole, in images where things have their place.
 WHOLE: dict[str, Callable[[Tensor, Tensor, Generator], Tensor]] = {
     "warped": warped,
     "turned": turned,

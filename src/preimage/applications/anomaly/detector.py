@@ -29,7 +29,7 @@ from preimage.applications.anomaly.calibration import (
     conformal_threshold,
     needed,
 )
-from preimage.applications.anomaly.combining import weights
+from preimage.applications.anomaly.combining import balanced_weights
 from preimage.applications.anomaly.images import Images, batches, checked, chosen
 from preimage.applications.anomaly.scores.score import Score
 from preimage.applications.anomaly.tuning import FOLDS, Tuning
@@ -117,7 +117,8 @@ class Detector:
         self.surface = tuning.surface
         self.standard = Standard.fit(tuning.good)
         standard = self.standard(tuning.good)
-        self.weights = weights(standard, [self.standard(part) for part in tuning.bad.values()])
+        bad = {kind: self.standard(part) for kind, part in tuning.bad.items()}
+        self.weights = balanced_weights(standard, bad)
         own = standard @ self.weights
         held = chosen(images, calibration) if validation is None else checked(validation)
         self.good = self.decision_function(held)

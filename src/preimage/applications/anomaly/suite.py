@@ -12,7 +12,7 @@ from torch import Tensor
 
 from preimage.applications.anomaly.calibration import BorderCalibration
 from preimage.applications.anomaly.images import Images, batches, one_size
-from preimage.applications.anomaly.scores.hog import HogDistance, HogNeighbours
+from preimage.applications.anomaly.scores.hog import HogDistance, HogNeighbours, HogResidual
 from preimage.applications.anomaly.scores.model import (
     Density,
     FeatureResidual,
@@ -32,6 +32,7 @@ ALONE: dict[str, Callable[..., Score]] = {
     "patches": Patches,
     "hog-neighbours": HogNeighbours,
     "hog-distance": HogDistance,
+    "hog-residual": HogResidual,
     "planted-defects": PlantedDefects,
 }
 OF_MODEL: dict[str, Callable[[Redrawing], Score]] = {
@@ -48,7 +49,7 @@ def suited(images: Images, model: LatentModel | None) -> dict[str, dict[str, Any
     patches = {"reduce": 2, "light": 12.0} if short >= LARGE else {"reduce": 1, "light": 0.0}
     found: dict[str, dict[str, Any]] = {"patches": patches}
     if one_size(images):
-        found |= {"hog-neighbours": {}, "hog-distance": {}}
+        found |= {"hog-neighbours": {}, "hog-distance": {}, "hog-residual": {}}
     if model is not None:
         found |= {"reconstruction": {}, "density": {}}
         found |= {"feature-residual": {}} if model.can("features") else {}
@@ -102,8 +103,8 @@ def readings(scores: Mapping[str, Score], images: Images) -> Iterator[tuple[Tens
 class Parts:
     """What readings come to, once their maps are calibrated and weighed against each other.
 
-    An image's parts are the scores it was given directly, and of each map and of the weighted sum
-    of the maps the highest cell, how far it stands out of that image's own map, and the mean.
+    An image's parts are the scores it was given directly, and of the weighted sum of its maps the
+    highest cell, how far that stands out of the image's own map, and the mean.
     """
 
     borders: Mapping[str, BorderCalibration]  # by the score whose maps they are of
@@ -112,18 +113,15 @@ class Parts:
 
     @property
     def names(self) -> tuple[str, ...]:
-        of_maps = [f"{name}: {what}" for name in self.borders for what in MAP_PARTS]
-        return (*self.direct, *of_maps, *(f"map: {what}" for what in MAP_PARTS if self.weights))
+        return (*self.direct, *(f"map: {what}" for what in MAP_PARTS if self.weights))
 
     def __call__(self, read: Mapping[str, Reading], side: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Of B images: parts (B, P), and the summed map (B, *side), zero where there are none."""
         columns = [read[name].scores for name in self.direct]
         total = None
         for name, border in self.borders.items():
-            maps = border(read[name].maps)  # type: ignore[arg-type]
-            columns += of_map(maps)
             if weight := self.weights.get(name):
-                large = weight * enlarged(maps, side)
+                large = weight * enlarged(border(read[name].maps), side)  # type: ignore[arg-type]
                 total = large if total is None else total + large
         if total is None:
             B = len(next(iter(read.values())).scores)  # type: ignore[arg-type]

@@ -16,14 +16,14 @@ from torch import Tensor
 from preimage.applications.anomaly import suite
 from preimage.applications.anomaly.calibration import BorderCalibration
 from preimage.applications.anomaly.combining import weights
-from preimage.applications.anomaly.defects import FORMS, defective
-from preimage.applications.anomaly.images import Images, chosen
+from preimage.applications.anomaly.defects import FORMS, WHOLE, defective
+from preimage.applications.anomaly.images import Images, chosen, one_size
 from preimage.applications.anomaly.scores.score import Reading, Score
 from preimage.core import LatentModel, Step, seeds
 
 FOLDS = 2
-PLANTED = 400  # images that get a defect of each form
-PIXELS = 400  # of each defective image, that maps are weighed by: half of them in the defect
+PLANTED = 300  # images that get a defect of each kind
+PIXELS = 100  # of each defective image, that maps are weighed by: half of them in the defect
 
 
 class Tuning:
@@ -47,7 +47,7 @@ class Tuning:
 
     def run(self, groups: Tensor | None = None) -> Iterator[Step]:
         """groups: (N,), alike for images that are never to be in different folds."""
-        total, n = 3 * FOLDS + 2, len(self.images)
+        total, n = FOLDS + 6, len(self.images)
         folds = self._folds(n if groups is None else None, groups)
         fitted = []
         for k in range(FOLDS):
@@ -58,7 +58,7 @@ class Tuning:
         borders, direct = self._calibrated(fitted, folds, some)
         self.parts = suite.Parts(borders, {name: 1 / len(borders) for name in borders}, direct)
         planted = {}
-        for form in FORMS:
+        for form in (*FORMS, *(WHOLE if one_size(self.images) else ())):
             yield Step(FOLDS + 1, total, stage=f"plant defects: {form}")
             planted[form] = self._planted(form, some)
         if borders:
@@ -66,12 +66,12 @@ class Tuning:
             self.parts = suite.Parts(borders, self._map_weights(fitted, folds, planted), direct)
         self.bad = {}
         for form, (index, images, _) in planted.items():
-            yield Step(2 * FOLDS, total, stage=f"read planted defects: {form}")
+            yield Step(FOLDS + 3, total, stage=f"read planted defects: {form}")
             self.bad[form] = self._parts(fitted, folds[index], images)[0]
-        yield Step(3 * FOLDS, total, stage="read good images")
+        yield Step(FOLDS + 4, total, stage="read good images")
         self.good, maps = self._parts(fitted, folds, self.images, maps_of=some)
         self.surface = BorderCalibration.fit(maps)
-        yield Step(3 * FOLDS + 1, total, stage="fit scores to all images")
+        yield Step(FOLDS + 5, total, stage="fit scores to all images")
         self.scores = self._fitted(torch.arange(n))
 
     def _folds(self, n: int | None, groups: Tensor | None) -> Tensor:
@@ -115,11 +115,16 @@ class Tuning:
         """Indices of images, these with a defect of that form, and where it is."""
         g = seeds.generator(self.seed, "planted", form)
         others = some[torch.randperm(len(some), generator=g)]
-        pairs = [
-            defective(self.images[i], self.images[j], g, form=form)
-            for i, j in zip(some.tolist(), others.tolist(), strict=True)
-        ]
-        return some, [x for x, _ in pairs], [mask for _, mask in pairs]
+        images, masks = [], []
+        for i, j in zip(some.tolist(), others.tolist(), strict=True):
+            good, other = self.images[i], self.images[j]
+            if form in FORMS:
+                x, mask = defective(good, other, g, form=form)
+            else:
+                x, mask = WHOLE[form](good, other, g), torch.ones(good.shape[1:], dtype=torch.bool)
+            images.append(x)
+            masks.append(mask)
+        return some, images, masks
 
     def _map_weights(
         self, fitted: list[dict[str, Score]], folds: Tensor, planted: Mapping[str, tuple]
@@ -127,7 +132,8 @@ class Tuning:
         """Weights of the maps, by how well they tell defective pixels from others."""
         borders = self.parts.borders
         good, bad = [], []
-        for form, (index, images, masks) in planted.items():
+        for form in FORMS:
+            index, images, masks = planted[form]
             g, inside = seeds.generator(self.seed, "pixels", form), []
             for rows, x, read in self._by_fold(fitted, folds[index], images):
                 side = (x.shape[2], x.shape[3])

@@ -26,7 +26,7 @@ COMPRESSED = 0.25  # the power of counts
 
 
 def hog(x: Tensor) -> Tensor:
-    """Images (B, C, H, W) → histograms (B, BINS · rows · columns), each image's of length 1.
+    """Images (B, C, H, W) → histograms (B, BINS, rows, columns), each image's of length 1.
 
     Each pixel's gradient, that of its steepest channel, is shared between the two directions and
     the cells that it lies between.
@@ -45,8 +45,8 @@ def hog(x: Tensor) -> Tensor:
     window = torch.cat([rise, rise.new_tensor([cell]), rise.flip(0)]) / cell**2
     kernel = (window[:, None] * window).expand(BINS, 1, -1, -1)
     counts = F.conv2d(share * steep, kernel, stride=cell, padding=cell - 1, groups=BINS)
-    compressed = (counts + 1e-6).pow(COMPRESSED).flatten(1)
-    return compressed / compressed.norm(dim=1, keepdim=True)
+    compressed = (counts + 1e-6).pow(COMPRESSED)
+    return compressed / compressed.square().sum((1, 2, 3), keepdim=True).sqrt()
 
 
 class HogNeighbours:
@@ -63,7 +63,7 @@ class HogNeighbours:
         self.state = {"mean": mean, "axes": axes, "good": (rows - mean) @ axes}
 
     def read(self, x: Tensor) -> Reading:
-        rows = (hog(x) - self.state["mean"]) @ self.state["axes"]
+        rows = (hog(x).flatten(1) - self.state["mean"]) @ self.state["axes"]
         distances, _ = nearest(rows, self.state["good"], k=self.k)
         return Reading(scores=distances.mean(1).clamp_min(1e-6).log())
 
@@ -81,12 +81,39 @@ class HogDistance:
         self.state = {"mean": mean, "axes": axes}
 
     def read(self, x: Tensor) -> Reading:
-        squared = ((hog(x) - self.state["mean"]) @ self.state["axes"]).square().sum(1)
+        squared = ((hog(x).flatten(1) - self.state["mean"]) @ self.state["axes"]).square().sum(1)
         return Reading(scores=squared.clamp_min(1e-6).log())
 
 
+class HogResidual:
+    """What the leading principal components of good images leave of an image, cell by cell.
+
+    A linear autoencoder of features (Ndiour, Ahuja & Tickoo, "FRE: A Fast Method For Anomaly
+    Detection And Segmentation", 2022): it says where, and costs one matrix product.
+    """
+
+    def __init__(self, *, kept: float = 0.9):
+        """kept: the share of the variance that components are kept for."""
+        self.kept = kept
+        self.state: dict[str, Tensor] = {}
+
+    def fit(self, images: Images, *, seed: int = 0) -> None:
+        rows = _of_all(images)
+        mean = rows.mean(0)
+        λ, V = torch.linalg.eigh((rows - mean).double().T.cov(correction=0))
+        left = λ.clamp_min(0).cumsum(0) / λ.clamp_min(0).sum()  # ascending: the smallest first
+        self.state = {"mean": mean, "axes": V[:, left > 1 - self.kept].float()}
+
+    def read(self, x: Tensor) -> Reading:
+        cells, V = hog(x), self.state["axes"]
+        δ = cells.flatten(1) - self.state["mean"]
+        residual = (δ - δ @ V @ V.T).reshape(cells.shape).square().sum(1)
+        whole = residual.sum((1, 2)).clamp_min(1e-9).log()
+        return Reading(whole, residual.clamp_min(1e-9).log())
+
+
 def _of_all(images: Images) -> Tensor:
-    return torch.cat([hog(x) for _, x in batches(images)])
+    return torch.cat([hog(x).flatten(1) for _, x in batches(images)])
 
 
 def _whitening(rows: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
