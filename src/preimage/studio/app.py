@@ -79,7 +79,7 @@ class Studio:
         source: images to show instead of the first run's own.
         """
         self.events = Events()
-        self.folders = tuple(Path(folder).resolve(strict=True) for folder in folders)
+        self.folders = tuple(_folder(folder) for folder in folders)
         self.device = device
         self.decoding: ThreadPoolExecutor = decoding_thread()
         self.closing: list[Callable[[], None]] = []
@@ -133,6 +133,12 @@ class Studio:
         for workspace in self.workspaces.values():
             workspace.close()
         self.decoding.shutdown(wait=False, cancel_futures=True)
+
+
+def _folder(path: Path) -> Path:
+    if not Path(path).is_dir():
+        raise InputError(f"--folder {path} is no folder")
+    return Path(path).resolve()
 
 
 def create_app(studio: Studio, *, token: str, hosts: Sequence[str], port: int) -> Guard:

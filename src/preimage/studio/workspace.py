@@ -126,6 +126,7 @@ class Workspace:
             self.decode = quick(self.model) or self.decode
             self._name()
             self._place_better()
+            self._report("done", 1.0)
         except _Stopped:
             pass
         except Exception as error:  # the page says so, and all else goes on
