@@ -223,7 +223,7 @@ def _fitted(
     def seen(images: Tensor) -> Tensor:
         features = kind == "features"
         z = torch.empty(0) if features else _latents(ready, images, y, options)
-        return torch.from_numpy(_in_batches(model, features, z, images, y))
+        return torch.from_numpy(in_batches(model, features, z, images, y))
 
     if progress is not None:
         progress(Step(0, 1, stage="likeness"))
@@ -238,7 +238,7 @@ def _fitted(
     return fit(kind, own, changed, gram)
 
 
-def _in_batches(
+def in_batches(
     model: LatentModel, features: bool, z: Tensor, x: Tensor | None, y: Tensor | None
 ) -> np.ndarray:
     n = len(z) if x is None else len(x)

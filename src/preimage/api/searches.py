@@ -6,7 +6,7 @@ Functions of the public interface like those in `api`, upon which they stand.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from preimage.api.edits import mover_of
 from preimage.api.indexes import check_model, described
-from preimage.api.inversions import invert, inverter, latents
+from preimage.api.inversions import encoded, invert, inverter, latents
 from preimage.api.observations import Images, PathLike, Tensors, labels_of
 from preimage.api.observations import source as observed
 from preimage.applications.moves import Value
@@ -42,7 +42,7 @@ class Hit:
     name: str  # where it lay when it was indexed
     distance: float
     attributes: Mapping[str, float | str]
-    thumbnail: bytes  # PNG or JPEG
+    thumbnail: bytes = field(repr=False)  # PNG or JPEG
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -91,14 +91,16 @@ class Found:
         }
 
 
-def open_index(path: PathLike, *, model: LatentModel | None = None) -> Index:
+def open_index(path: PathLike, *, model: LatentModel | PathLike | None = None) -> Index:
     """An index, opened at once: nothing of it is loaded.
 
-    Raises InputError where there is none, and where another model made it than the one given.
+    model: a model, or the folder of a run, that must be the index's.
+
+    Raises InputError where there is none, and where another model made it.
     """
     found = Index(Path(path))
     if model is not None:
-        check_model(found, model)
+        check_model(found, model if isinstance(model, LatentModel) else encoded(model))
     return found
 
 

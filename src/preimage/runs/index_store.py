@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -34,7 +34,7 @@ class Entry:
     name: str  # where it lay when it was added
     latent: np.ndarray  # (d,) float32
     attributes: Mapping[str, float | str]  # what is known: numbers, or words
-    thumbnail: bytes  # PNG or JPEG
+    thumbnail: bytes = field(repr=False)  # PNG or JPEG
 
 
 class Store(Protocol):
