@@ -3,13 +3,15 @@
     python benchmarks/studio_pictures.py RUN [OTHER …] --out docs/pictures
 
 Needs `playwright` and a chromium (--chromium, else /usr/bin/chromium). The pictures of this
-repository are of a `vae-gan` run on `faces:8000:correlated`.
+repository are of a `vae-pca` run on `faces:4000`, whose attributes were given directions by
+`preimage direction`.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +22,12 @@ from playwright.sync_api import Page, sync_playwright
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 GIF_WIDTH = 760
-SEED = 5
+TOLD = ("age", "glasses", "smile", "component 1", "component 2")
 
 
 def start(runs: list[str]) -> tuple[subprocess.Popen[str], str]:
     """The server, and the address that it says."""
-    command = [sys.executable, "-m", "preimage", "studio", *runs, "--no-browser"]
+    command = [sys.executable, "-m", "preimage.cli", "studio", *runs, "--no-browser"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     return server, server.stdout.readline().strip()
@@ -41,8 +43,14 @@ def ready(page: Page, address: str) -> None:
 def walk(page: Page) -> None:
     """What a person does in the first minute, seen at its end in each panel."""
     page.keyboard.press("s")
-    for name, value in (("component 1", "1.8"), ("component 3", "-1.5")):
+    for name, value in zip(sliders(page), ("1.8", "-1.5"), strict=False):
         page.get_by_role("slider", name=name, exact=True).fill(value)
+
+
+def sliders(page: Page) -> list[str]:
+    """Two that tell something, by name."""
+    told = [name for name in TOLD if page.get_by_role("slider", name=name, exact=True).count()]
+    return told[:2]
 
 
 def stills(browser, address: str, out: Path) -> None:
@@ -109,7 +117,7 @@ def moving(browser, address: str, out: Path) -> None:
     box = page.locator("#map").bounding_box()
     assert box is not None
     way = [(0.2, 0.3), (0.35, 0.38), (0.5, 0.3), (0.62, 0.42), (0.55, 0.6), (0.4, 0.66)]
-    for (ax, ay), (bx, by) in zip(way, way[1:], strict=False):
+    for (ax, ay), (bx, by) in itertools.pairwise(way):
         for share in (0.25, 0.5, 0.75, 1.0):
             x, y = ax + (bx - ax) * share, ay + (by - ay) * share
             page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
@@ -118,7 +126,7 @@ def moving(browser, address: str, out: Path) -> None:
     page.keyboard.press("s")
     page.mouse.move(640, 20)
     shoot(3)
-    for name in ("component 1", "component 2"):
+    for name in sliders(page):
         slider = page.get_by_role("slider", name=name, exact=True)
         for k in range(1, 8):
             slider.fill(str(round(k * 0.3, 2)))
@@ -127,14 +135,19 @@ def moving(browser, address: str, out: Path) -> None:
     page.keyboard.press("b")
     page.wait_for_timeout(500)
     slider = page.get_by_role("slider", name="From A to B")
-    for k in range(0, 11):
+    for k in range(11):
         slider.fill(str(k / 10))
         shoot()
     shoot(6)
     palette = frames[0].quantize(160)
     packed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     packed[0].save(
-        out / "studio.gif", save_all=True, append_images=packed[1:], duration=110, loop=0, optimize=True
+        out / "studio.gif",
+        save_all=True,
+        append_images=packed[1:],
+        duration=110,
+        loop=0,
+        optimize=True,
     )
     context.close()
 

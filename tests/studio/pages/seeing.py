@@ -52,6 +52,21 @@ def picture(page: Any, selector: str = "#picture") -> np.ndarray:
     return pixels(base64.b64decode(text.split(",")[1]))
 
 
+def drawn(page: Any) -> np.ndarray:
+    """The map as it is seen, without what stands on it, (H, W, 3)."""
+    page.wait_for_timeout(250)
+    page.evaluate(
+        """() => document.querySelectorAll("#map > :not(canvas)").forEach(
+          (one) => (one.style.visibility = "hidden"))"""
+    )
+    seen = pixels(page.locator("#map").screenshot())
+    page.evaluate(
+        """() => document.querySelectorAll("#map > :not(canvas)").forEach(
+          (one) => (one.style.visibility = ""))"""
+    )
+    return seen
+
+
 def pixels(content: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
 

@@ -16,10 +16,11 @@ export const plain = (base, args) => ({ base, moves: {}, dims: {}, label: args?.
 /**
  * A canvas that shows a state, drawn when the answer is there.
  * @param {Args} args
- * @param {string} [name] what a screen reader says; else the state in words
+ * @param {string} [name] what a screen reader says: "" nothing; unset, the state in words
  */
 export function pictureOf(args, name) {
-  const canvas = h("canvas", { class: "thumb", role: "img", "aria-label": name ?? describe(args.base) });
+  const spoken = { role: "img", "aria-label": name ?? describe(args.base) };
+  const canvas = h("canvas", { class: "thumb", ...(name === "" ? { "aria-hidden": "true" } : spoken) });
   drawArgs(canvas, args);
   return canvas;
 }

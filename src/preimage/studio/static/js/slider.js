@@ -19,9 +19,11 @@ function niceStep(span) {
  *   badge: {text: string, title: string} | null}} about
  * @param {(value: number) => void} change while it is dragged, typed or put back
  */
-export function slider({ name, unit, low, high, badge }, change) {
-  const step = niceStep(high - low);
+export function slider({ name, unit, badge, ...ends }, change) {
+  const step = niceStep(ends.high - ends.low);
   const digits = Math.max(0, -Math.floor(Math.log10(step)));
+  // Ends on the grid of steps: else the slider could not come back to nought.
+  const [low, high] = [Math.floor(ends.low / step) * step, Math.ceil(ends.high / step) * step];
   const id = freshId();
   const range = h("input", { type: "range", class: "slide", id, min: String(low), max: String(high), step: String(step), value: "0" });
   const value = h("input", { type: "text", inputMode: "decimal", class: "value", value: "0", "aria-label": `${name}, value` });

@@ -11,7 +11,7 @@ export function number(value, digits = 2) {
 }
 
 /** The name of an attribute as people write it: hair_style → hair style. @param {string} name */
-export const pretty = (name) => name.replaceAll("_", " ");
+export const pretty = (name) => name.replaceAll("_", " ").replace("=", ": ");
 
 /** @param {number} value */
 export const signed = (value) => (value > 0 ? "+" : "") + number(value);

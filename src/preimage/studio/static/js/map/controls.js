@@ -15,6 +15,12 @@ const METHODS = { pca: "PCA", "t-sne": "t-SNE", umap: "UMAP", latent: "the laten
 /** @typedef {import("./scene.js").Scene} Scene */
 /** @typedef {import("../types.js").Studio} Studio */
 
+/** What the map may be coloured by. @param {import("./colours.js").Column[]} columns */
+const choices = (columns) => [
+  { value: "", label: "One colour" },
+  ...columns.map((column, i) => ({ value: String(i), label: pretty(column.name) })),
+];
+
 /** Kinds tell more than amounts at first sight. @param {{kind: string}[]} columns */
 function firstColumn(columns) {
   const kind = columns.findIndex((column) => column.kind === "category");
@@ -46,10 +52,7 @@ export function openControls(place, studio, about, map) {
     light();
   });
   const columns = menu(
-    [
-      { value: "", label: "One colour" },
-      ...about.columns.map((column, i) => ({ value: String(i), label: pretty(column.name) })),
-    ],
+    choices(about.columns),
     { label: "Colour by", value: String(firstColumn(about.columns)), onChange: colour },
   );
   const mode = choice({
@@ -132,6 +135,9 @@ export function openControls(place, studio, about, map) {
     fill(
       selected,
       h("strong", null, `${indices.length.toLocaleString("en")} selected`),
+      studio.session.panels.name
+        ? button({ label: "Name them", kind: "quiet", onClick: () => studio.go("name") })
+        : null,
       button({ label: "Clear", kind: "quiet", onClick: () => select.set([]) }),
     );
     light();
@@ -181,8 +187,12 @@ export function openControls(place, studio, about, map) {
     start: () => colour(columns.value),
     /** Another map of the same images. @param {typeof about} next */
     renew(next) {
+      about = next;
       tell(next);
-      return colour(columns.value);
+      const { value } = columns;
+      fill(columns, choices(next.columns).map((one) => h("option", { value: one.value }, one.label)));
+      columns.value = value;
+      return colour(value);
     },
   };
 }

@@ -28,7 +28,7 @@ export async function openMap(place, studio, picker) {
   const face = h("canvas", { class: "map-face", tabIndex: 0, role: "application", "aria-label": "Map of the images. Arrow keys look around, Enter holds, plus and minus zoom." });
   const over = h("canvas", { class: "map-over" });
   place.append(face, over, picker.place);
-  const renderer = openGl(face) ?? openFlat(face);
+  let renderer = openGl(face) ?? openFlat(face);
   place.dataset.renderer = renderer.kind;
   const drawOver = openOverlay(over);
   const card = openCard(place, studio);
@@ -174,13 +174,21 @@ export async function openMap(place, studio, picker) {
   await controls.start();
   place.dataset.points = String(scene.n);
 
-  // A better map may follow the first one; it takes its place.
+  // A better map may follow the first one, or more be known of its points.
   studio.events.subscribe("map", async (next) => {
-    if (next.status !== "ready" || next.method === about.method) return;
+    const same = next.method === about.method;
+    if (next.status !== "ready" || (same && next.columns.length === about.columns.length)) return;
     about = next;
-    scene.load(await floats("map/points"), about.bounds);
+    if (!same) scene.load(await floats("map/points"), about.bounds);
     await controls.renew(about);
     redraw();
+  });
+
+  // A driver may take the context away, and give it back.
+  face.addEventListener("webglcontextlost", (event) => event.preventDefault());
+  face.addEventListener("webglcontextrestored", () => {
+    renderer = openGl(face) ?? renderer;
+    repaint();
   });
 }
 

@@ -41,6 +41,7 @@ export function openPointer(element, camera, map) {
       travelled = 0;
       drawing = map.lassoing() || event.shiftKey;
       loop = drawing ? [x, y] : [];
+      if (drawing) map.leave();
       if (event.pointerType === "touch" && !drawing) map.look(x, y);
     } else {
       drawing = false;
@@ -81,6 +82,7 @@ export function openPointer(element, camera, map) {
     const whole = event.type === "pointerup";
     if (drawing) map.loop(loop, true);
     else if (whole && fingers === 1 && (travelled <= STILL || event.pointerType === "touch")) map.pin(x, y);
+    if (event.pointerType === "touch") map.leave();
     drawing = false;
     fingers = 0;
   }

@@ -13,7 +13,6 @@ import { describe, describeEdits, edited } from "../words.js";
 /** @typedef {import("../types.js").Studio} Studio */
 
 const FAR = 0.35; // below this fade the caption says that the point is far from the images
-const SMALL = 40; // px; pictures up to this are shown pixel by pixel at first
 
 /** @param {HTMLElement} place @param {Studio} studio */
 export function openView(place, studio) {
@@ -84,7 +83,7 @@ export function openView(place, studio) {
   dropzone(place, (base) => studio.show(base), { files: true });
 
   const original = holdButton(studio, overlay);
-  const smooth = scaling(place, session.image.width > SMALL);
+  const smooth = scaling(place);
   fill(
     bar,
     button({ icon: "dice", label: "Random", title: "Another sample (R)", onClick: random }),
@@ -217,11 +216,10 @@ function keptFrame(studio, source) {
   return { element, button: toggleButton, toggle };
 }
 
-/** Smooth, or pixel by pixel. @param {HTMLElement} place @param {boolean} first */
-function scaling(place, first) {
-  let smooth = first;
+/** Smooth, or pixel by pixel. @param {HTMLElement} place */
+function scaling(place) {
+  let smooth = true;
   const element = button({ icon: "pixels", kind: "quiet", title: "Show single pixels", pressed: !smooth, onClick: flip });
-  place.classList.toggle("pixelated", !smooth);
 
   function flip() {
     smooth = !smooth;
