@@ -15,6 +15,7 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 import preimage as pi
+from preimage.applications.anomaly import suite
 from preimage.runs.detecting import FiledDetection
 
 SIZE = (48, 64)  # height and width of the photographs
@@ -336,6 +337,11 @@ def test_a_detector_of_another_model_and_broken_ones(preimage, vae, mixed, here:
     )
     (saved / "detector.json").write_text("{")
     assert "not valid JSON" in bad(preimage, "score", run, mixed, "--detector", "digits")
+
+
+def test_every_score_is_named_in_the_help(preimage) -> None:
+    said = " ".join(preimage("anomaly", "fit", "--help").out.split())
+    assert all(name in said for name in suite.NAMES)
 
 
 def test_two_lines_of_python(fitted: Path) -> None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from preimage.api import basics
+from preimage.api.inversions import encoded
 from preimage.api.observations import PathLike, Progress
 from preimage.applications.anomaly import Detector, Explanation, inspection, suite
 from preimage.applications.anomaly.framing import as_they_are, for_model
@@ -61,8 +62,9 @@ def fit_detector(
 
     model: a model, or the folder of a run.
     images: good ones: a folder or a file of any kind, or tensors (C, H, W) in [−1, 1].
-    scores: "auto", which weighs all there are by planted defects, or names of some: patches,
-        hog-neighbours, hog-distance; of the model reconstruction, feature-residual, density.
+    scores: "auto", which weighs most there are by planted defects, or names of some: patches,
+        hog-neighbours, hog-distance, hog-residual, planted-defects; of the model reconstruction,
+        feature-residual, density.
     false_alarms: the share of good images that may be called anomalous.
     view: "model" brings photographs to the model's size; "photo" looks at them as they are, with
         scores that need no model.
@@ -74,7 +76,7 @@ def fit_detector(
     if view not in VIEWS:
         raise InputError(f"no view '{view}'; {nearest_name(view, VIEWS)}")
     run = None if isinstance(model, LatentModel) else Run.open(Path(model))
-    known = model if isinstance(model, LatentModel) else basics.load(model, device=device)
+    known = model if isinstance(model, LatentModel) else encoded(model, device=device)
     source, reading = _good(images, known, run, progress)
     if not len(source):
         raise InputError(f"{images} holds no image that can be used; give good ones")
@@ -87,6 +89,9 @@ def fit_detector(
         framing, note = for_model(known.data, source.sizes, tile, **reading)
     else:
         framing, note = as_they_are(known.data.channels, source.sizes, tile, **reading)
+    if used is not None and not used.can("encode") and scores == "auto":
+        searched = "Without an encoder each image is searched for, which is slow"
+        note = f"{searched}; learn one with: preimage encoder RUN. {note}".strip()
     if note and progress is not None:
         progress(Step(0, 1, stage="open good photographs", notes=(note,)))
     return inspection.fitted(
@@ -120,7 +125,7 @@ def load_detector(run: PathLike, *, name: str = DEFAULT, device: str = "cpu") ->
     other weights of the model.
     """
     folder = Run.open(Path(run)).path
-    return detectors.load_detector(folder, basics.load(run, device=device), name=name)
+    return detectors.load_detector(folder, encoded(run, device=device), name=name)
 
 
 def saved_detectors(run: PathLike) -> list[str]:

@@ -26,9 +26,9 @@ def fit(
     scores: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to go by: patches, hog-neighbours, hog-distance; of the model "
-            "reconstruction, feature-residual, density. Unset, all, each weighed by what it is "
-            "worth on planted defects. Repeatable."
+            help="What to go by: patches, hog-neighbours, hog-distance, hog-residual, "
+            "planted-defects; of the model reconstruction, feature-residual, density. Unset, all "
+            "but planted-defects, each weighed by what it is worth on these. Repeatable."
         ),
     ] = None,
     view: Annotated[

@@ -145,7 +145,9 @@ class Inspector:
             for photo in photos
             for box in self.framing.tiling(photo.size).boxes()
         )
-        while chunk := list(islice(tiles, AT_ONCE)):
+        height, width = self.framing.tiling(photos[0].size).tile
+        at_once = min(AT_ONCE, max(1, OPEN // (height * width)))
+        while chunk := list(islice(tiles, at_once)):
             boxes, seen = zip(*chunk, strict=True)
             scores, maps = self.detector.read(_stacked(seen))
             for box, x, score, values in zip(boxes, seen, scores.tolist(), maps, strict=True):
