@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ from starlette.testclient import TestClient
 
 import preimage as pi
 from preimage.studio.app import Studio
+from preimage.studio.jobs.folder import JobFolder
+from preimage.studio.jobs.kinds import detector
+from preimage.studio.jobs.working import Bench, Working
 
 
 @pytest.fixture
@@ -34,11 +39,14 @@ def test_without_a_detector_the_page_is_told_how_to_have_one(client: TestClient)
         assert (answer.status_code, "fit one first" in answer.json()["error"]) == (400, True)
 
 
-def test_what_no_good_image_looks_like_is_odd_and_is_shown(client: TestClient, inspected: Studio) -> None:
+def test_what_no_good_image_looks_like_is_odd_and_is_shown(
+    client: TestClient, inspected: Studio
+) -> None:
     data = inspected.workspace.data
     assert data is not None
     good = data.batch(torch.from_numpy(data.heldout)[:1])[0]
-    bad = -good  # white where every digit is black
+    rows, columns = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij")
+    bad = (2.0 * ((rows + columns) % 2) - 1)[None]  # a chessboard, as no digit is
     images = inspected.workspace.images
     said = []
     for x in (good, bad):
@@ -55,6 +63,18 @@ def test_what_no_good_image_looks_like_is_odd_and_is_shown(client: TestClient, i
         expected = np.rint((x[0].numpy() + 1) * 127.5)
         assert np.abs(plain[..., 0] - expected).max() <= 1
     assert client.get("/api/check").json()["ready"]
+
+
+def test_a_job_learns_a_detector_and_keeps_it_with_the_run(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = partial(pi.fit_detector, scores="patches")
+    monkeypatch.setattr(detector, "fit_detector", quick)
+    request = {"run": str(trained)}
+    folder = JobFolder.create(tmp_path, "detector", "", request, {})
+    result = detector.work(Working(folder, Bench()))
+    kept = pi.load_detector(trained)
+    assert result == {"detector": "default", "images": 800, "threshold": kept.threshold}
 
 
 def picture(text: str) -> np.ndarray:

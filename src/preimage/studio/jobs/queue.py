@@ -46,7 +46,6 @@ class Job:
         self.state: dict[str, Any] = {}  # the last line of progress
         self.result: dict[str, Any] | None = None
         self.points: list[dict[str, Any]] = []  # {step, time, …metrics}, thinned
-        self.heard = 0.0  # when it was last heard of
         self._lines = Lines(folder.path / "progress.jsonl")
         self._every = self._count = 1
 
@@ -281,14 +280,12 @@ class Queue:
                     self._workers[lane] = self._worker(lane)
                 job.record = replace(job.record, attempt=job.record.attempt + 1)
                 self._set(job, "running", "")
-                job.heard = time.monotonic()
                 self._workers[lane].take(job)
                 return
 
     def _look_at_job(self, worker: Worker, job: Job) -> None:
         alive = worker.alive  # first: what it wrote before it died is read below
         if job.read():
-            job.heard = time.monotonic()
             self._tell(job)
         outcome = job.folder.outcome(job.record.attempt)
         if outcome is None and alive:

@@ -13,7 +13,7 @@ from preimage.runs.run import Run
 from preimage.studio.jobs.kind import Kind
 from preimage.studio.jobs.working import Working
 
-MOST = 1500  # images that are looked at
+MOST = 800  # images that are looked at
 
 
 def work(job: Working) -> dict[str, Any]:

@@ -30,7 +30,7 @@ export function mount(element, studio) {
   /** @type {string | null} */
   let jobId = null;
 
-  const file = h("input", { type: "file", accept: "image/*", multiple: true, class: "unseen", tabIndex: -1, "aria-hidden": "true" });
+  const file = h("input", { type: "file", accept: "image/*", multiple: true, hidden: true });
   const choose = button({ label: "Choose an image…", icon: "upload", kind: "primary", onClick: () => file.click() });
   const classes = select(
     [{ value: "", label: "Find it" }, ...session.classes.map((name) => ({ value: name, label: name }))],

@@ -55,7 +55,7 @@ function trainingForm(studio, about, started) {
     source = chosen.images || chosen.archive ? { root: chosen.root, path: chosen.path } : null;
     name.placeholder = chosen.path.split("/").at(-1) || about.folders[chosen.root];
   });
-  const file = h("input", { type: "file", accept: ".zip,.tar,.gz,.tgz,.xz,.bz2", class: "unseen", tabIndex: -1, "aria-hidden": "true" });
+  const file = h("input", { type: "file", accept: ".zip,.tar,.gz,.tgz,.xz,.bz2", hidden: true });
   const bring = button({ label: "Choose a zip or tar…", icon: "upload", onClick: () => file.click() });
   file.addEventListener("change", upload);
   const built = select(
