@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from anomaly_page import anomaly
 from editing_page import editing
 from interpolation_page import interpolation
 from machine import RESULTS, ROOT
 from recovery_page import recovery
+from restoration_page import restoration
 from tables import Target, table
 
 Result = dict[str, Any]
@@ -349,6 +351,8 @@ SECTIONS = {
     "interpolation": interpolation,
     "guided_sampling": guided_sampling,
     "editing": editing,
+    "restoration": restoration,
+    "anomaly": anomaly,
 }
 
 

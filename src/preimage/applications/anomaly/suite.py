@@ -20,6 +20,7 @@ from preimage.applications.anomaly.scores.model import (
     Redrawing,
 )
 from preimage.applications.anomaly.scores.patches import Patches
+from preimage.applications.anomaly.scores.projection import Projection
 from preimage.applications.anomaly.scores.score import Reading, Score
 from preimage.applications.anomaly.scores.unet import PlantedDefects
 from preimage.core import InputError, LatentModel
@@ -39,6 +40,7 @@ OF_MODEL: dict[str, Callable[[Redrawing], Score]] = {
     "reconstruction": Reconstruction,
     "feature-residual": FeatureResidual,
     "density": Density,
+    "projection": Projection,
 }
 NAMES = (*ALONE, *OF_MODEL)
 

@@ -81,8 +81,9 @@ class PlantedDefects:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        self._net = net.eval()
-        self.state = {k: v.detach().clone() for k, v in net.state_dict().items()}
+        plain = net.to(memory_format=torch.contiguous_format).state_dict()
+        self.state = {name: value.detach().clone() for name, value in plain.items()}
+        self._net = None  # opened again from the state, so that both read alike to the last bit
 
     def read(self, x: Tensor) -> Reading:
         u, (H, W), grain = normalised(x, self.light), x.shape[2:], 2 * GRAIN

@@ -1,0 +1,137 @@
+"""The whole detector: planted anomalies found, kept and opened again, told what it cannot do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from test_anomaly_scores import SIDE, good_images, linear_model
+from torch import Tensor
+
+from preimage.applications.anomaly import Detector
+from preimage.core import InputError
+
+RATE = 0.05
+
+
+def odd_images(n: int, seed: int) -> Tensor:
+    """Good ones with a second bar."""
+    x = good_images(n, seed)
+    x[:, :, 15:20, 3:9] = 0.6
+    return x
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector(false_alarms=RATE).fit(good_images(200), model=linear_model())
+
+
+def test_what_is_odd_is_found_and_what_is_good_mostly_left_alone(detector: Detector) -> None:
+    good, odd = good_images(300, seed=11), odd_images(40, seed=12)
+    assert detector.predict(odd).float().mean() > 0.95
+    assert detector.predict(good).float().mean() < RATE + 0.06
+    p = detector.p_values(odd)
+    assert (p <= RATE).double().mean() > 0.95
+    assert torch.equal(detector.predict(good), (detector.p_values(good) <= RATE).long())
+    both = detector.predict_proba(good)
+    assert torch.allclose(both.sum(1), torch.ones(300, dtype=torch.float64))
+
+
+def test_heat_maps_point_at_what_is_odd(detector: Detector) -> None:
+    rise = (detector.maps(odd_images(20, 13)) - detector.maps(good_images(20, 13))).mean(0)
+    assert rise.shape == (SIDE, SIDE)
+    assert rise[15:20, 3:9].mean() > 3 * rise[:12, 12:].abs().mean()
+    maps = detector.maps(good_images(200, seed=14))
+    assert abs(float(maps.mean())) < 0.2
+    assert 0.6 < float(maps.std()) < 1.4
+
+
+def test_images_are_judged_alike_in_any_batch(detector: Detector) -> None:
+    x = torch.cat([good_images(3, 15), odd_images(3, 15)])
+    whole = detector.decision_function(x)
+    alone = torch.cat([detector.decision_function(x[i : i + 1]) for i in range(6)])
+    assert torch.allclose(whole, alone, atol=2e-3)
+
+
+def test_opened_again_it_judges_the_same(detector: Detector) -> None:
+    tensors, config = detector.state()
+    again = Detector.from_state(tensors, json.loads(json.dumps(config)), linear_model())
+    x = odd_images(5, seed=16)
+    assert torch.equal(again.decision_function(x), detector.decision_function(x))
+    assert torch.equal(again.maps(x), detector.maps(x))  # type: ignore[arg-type]
+    assert again.threshold == detector.threshold
+    assert again.suspects == detector.suspects
+    with pytest.raises(InputError, match="give its model"):
+        Detector.from_state(tensors, config, None)
+
+
+def test_an_explanation_adds_up(detector: Detector) -> None:
+    x = odd_images(4, seed=17)
+    found = detector.explain(x)
+    assert found.reconstruction is not None
+    assert torch.allclose(found.residual, x - found.reconstruction)  # type: ignore[arg-type]
+    total = sum(found.weights[name] * values for name, values in found.parts.items())
+    assert torch.allclose(total, found.scores, atol=1e-4)  # type: ignore[arg-type]
+    assert sum(found.weights.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_anomalies_among_the_good_images_are_listed() -> None:
+    images = good_images(200, seed=18)
+    planted = [7, 60, 151]
+    images[planted] = odd_images(3, seed=19)
+    found = Detector(false_alarms=RATE).fit(images).suspects
+    assert set(planted) <= set(found)
+    assert len(found) <= 8
+
+
+def test_images_of_many_sizes_are_judged_together() -> None:
+    g = torch.Generator().manual_seed(0)
+    images = [torch.randn(1, 30 + i % 3, 40, generator=g) * 0.2 for i in range(60)]
+    detector = Detector(false_alarms=0.1).fit(images, groups=[i // 2 for i in range(60)])
+    maps = detector.maps(images[:4])
+    assert isinstance(maps, list)
+    assert [tuple(m.shape) for m in maps] == [tuple(x.shape[1:]) for x in images[:4]]
+    spoilt = [x.clone() for x in images[:9]]
+    for x in spoilt:
+        x[:, 10:18, 10:18] += 0.8
+    assert detector.predict(spoilt).float().mean() > 0.8
+
+
+def test_photographs_of_one_thing_are_never_apart() -> None:
+    groups = [i // 4 for i in range(80)]
+    fitted, held = Detector(false_alarms=0.1)._split(torch.zeros(80, 1, 8, 8), None, groups)
+    assert not {groups[i] for i in fitted.tolist()} & {groups[i] for i in held.tolist()}
+    assert len(held) >= 20
+
+
+@pytest.mark.parametrize(
+    ("options", "n", "words"),
+    [
+        ({"false_alarms": 0.01}, 150, "150 good images are too few .* it takes 198"),
+        ({"false_alarms": 1.5}, 150, "must lie between 0 and 1"),
+        ({"heldout": 0.0}, 150, "must lie between 0 and 1"),
+        ({"scores": "hog-neighbour"}, 200, "did you mean 'hog-neighbours'"),
+        ({"scores": ("density",)}, 200, "give a model"),
+        ({"scores": ()}, 200, "names no score"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(options: dict, n: int, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Detector(**options).fit(good_images(n))
+
+
+def test_images_that_cannot_be_used_are_named() -> None:
+    detector = Detector(false_alarms=RATE)
+    spoilt = good_images(60)
+    spoilt[3, 0, 0, 0] = float("nan")
+    with pytest.raises(InputError, match="image 3 holds values that are not finite"):
+        detector.fit(spoilt)
+    with pytest.raises(InputError, match="give \\(N, C, H, W\\)"):
+        detector.fit(torch.zeros(60, 24, 24))
+    with pytest.raises(InputError, match="no images were given"):
+        detector.fit([])
+    with pytest.raises(InputError, match="the model draws"):
+        detector.fit(torch.zeros(60, 1, 10, 10), model=linear_model())
+    with pytest.raises(InputError, match="3 good validation images are too few"):
+        detector.fit(good_images(60), validation=good_images(3))

@@ -1,0 +1,221 @@
+"""Every score by the same questions, and each by the closed form it should be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.covariance import EmpiricalCovariance
+from torch import Tensor, nn
+
+import preimage as pi
+from preimage.applications.anomaly import suite
+from preimage.applications.anomaly.defects import FORMS, WHOLE, defective
+from preimage.applications.anomaly.images import batches
+from preimage.applications.anomaly.scores.hog import HogDistance, HogNeighbours, HogResidual, hog
+from preimage.applications.anomaly.scores.patches import Patches
+from preimage.applications.anomaly.scores.score import Score
+from preimage.core import ImageSpec, LatentModel, LatentSpace
+from preimage.core.neighbours import nearest
+
+SIDE = 24
+
+
+def good_images(n: int, seed: int = 0) -> Tensor:
+    """A bright bar on dark ground, its place and strength a little different each time."""
+    g = torch.Generator().manual_seed(seed)
+    y = torch.arange(SIDE)[None, :, None] - 8 - 2 * torch.rand(n, 1, 1, generator=g)
+    x = torch.arange(SIDE)[None, None] - 12 - 2 * torch.rand(n, 1, 1, generator=g)
+    bar = torch.exp(-((y / 3) ** 2) - (x / 7) ** 2) * (1.4 + 0.3 * torch.rand(n, 1, 1, generator=g))
+    noise = 0.03 * torch.randn(n, SIDE, SIDE, generator=g)
+    return (bar + noise - 0.9).clamp(-1, 1)[:, None]
+
+
+def linear_model() -> LatentModel:
+    """The principal components of good images, as a decoder and an encoder."""
+    rows = good_images(400, seed=9).flatten(1)
+    mean = rows.mean(0)
+    V = torch.linalg.svd(rows - mean, full_matrices=False).Vh[:4]
+    decoder, encoder = nn.Linear(4, SIDE**2), nn.Linear(SIDE**2, 4)
+    with torch.no_grad():
+        decoder.weight.copy_(V.T)
+        decoder.bias.copy_(mean)
+        encoder.weight.copy_(V)
+        encoder.bias.copy_(-V @ mean)
+    encoder = nn.Sequential(nn.Flatten(), encoder)
+    return pi.wrap(decoder, data=ImageSpec(1, SIDE, SIDE), space=LatentSpace((4,)), encoder=encoder)
+
+
+def made(name: str) -> Score:
+    options = {"patches": {"reduce": 1, "light": 0.0}, "planted-defects": {"steps": 8, "width": 4}}
+    model = linear_model() if name in suite.OF_MODEL else None
+    return suite.made({name: options.get(name, {})}, model)[name]
+
+
+NAMES = [name for name in suite.NAMES if name != "feature-residual"]  # this model has no features
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def fitted(request: pytest.FixtureRequest) -> tuple[str, Score]:
+    score = made(request.param)
+    score.fit(good_images(120), seed=1)
+    return request.param, score
+
+
+def test_an_image_reads_alike_in_any_batch(fitted: tuple[str, Score]) -> None:
+    _, score = fitted
+    x = good_images(6, seed=3)
+    whole, alone = score.read(x), [score.read(x[i : i + 1]) for i in range(6)]
+    for field in ("scores", "maps"):
+        if getattr(whole, field) is not None:
+            single = torch.cat([getattr(reading, field) for reading in alone])
+            assert torch.allclose(getattr(whole, field), single, atol=1e-3, rtol=1e-3)
+
+
+def test_a_score_is_its_state(fitted: tuple[str, Score]) -> None:
+    name, score = fitted
+    again = made(name)
+    again.state = {key: value.clone() for key, value in score.state.items()}
+    x = good_images(4, seed=3)
+    a, b = score.read(x), again.read(x)
+    for field in ("scores", "maps"):
+        if getattr(a, field) is not None:
+            assert torch.equal(getattr(a, field), getattr(b, field))
+
+
+def test_a_second_bar_is_odd(fitted: tuple[str, Score]) -> None:
+    name, score = fitted
+    if name == "planted-defects":
+        return  # eight steps teach it nothing
+    good = good_images(60, seed=4)
+    bad = good.clone()
+    bad[:, :, 15:22, 2:8] = 0.8
+    a, b = score.read(good), score.read(bad)
+    if a.scores is not None:
+        assert b.scores.median() > a.scores.quantile(0.9)
+    if a.maps is not None:
+        rise = (b.maps - a.maps).mean(0)
+        h, w = rise.shape
+        peak = int(rise.argmax())
+        assert 12 <= (peak // w) * SIDE / h <= 24
+        assert 0 <= (peak % w) * SIDE / w <= 11
+
+
+def test_patches_are_the_mahalanobis_distance_of_every_patch() -> None:
+    images = good_images(30)
+    score = Patches(side=4, reduce=1, light=0.0)
+    score.fit(images)
+    patches = nn.functional.unfold(images, 4).transpose(1, 2).flatten(0, 1).double()
+    mean, C = patches.mean(0), patches.T.cov(correction=0)
+    λ = torch.linalg.eigvalsh(C).mean()
+    P = torch.linalg.inv(C + 0.05 * λ * torch.eye(16, dtype=torch.float64))
+    u = score.prepared(images[:1])
+    w = nn.functional.conv2d(u, score.state["bank"], -score.state["offset"]).square().sum(1)
+    δ = nn.functional.unfold(u, 4)[0].T.double() - mean
+    expected = torch.einsum("np,pq,nq->n", δ, P, δ)
+    assert torch.allclose(w.flatten().double(), expected, rtol=2e-2)
+
+
+def test_the_distance_of_edges_is_scikit_learns() -> None:
+    images = good_images(900)
+    score = HogDistance(ridge=1e-3)
+    score.fit(images)
+    rows = hog(images).flatten(1).double().numpy()
+    theirs = EmpiricalCovariance().fit(rows)
+    ridge = 1e-3 * np.trace(theirs.covariance_) / rows.shape[1]
+    theirs.covariance_ = theirs.covariance_ + ridge * np.eye(rows.shape[1])
+    theirs.precision_ = np.linalg.inv(theirs.covariance_)
+    x = good_images(20, seed=5)
+    ours = score.read(x).scores
+    assert ours is not None
+    expected = theirs.mahalanobis(hog(x).flatten(1).double().numpy())
+    assert np.allclose(ours.exp(), expected, rtol=2e-2)
+
+
+def test_an_image_that_was_learnt_is_its_own_neighbour() -> None:
+    images = good_images(50)
+    score = HogNeighbours(k=1)
+    score.fit(images)
+    learnt, fresh = score.read(images).scores, score.read(good_images(50, seed=8)).scores
+    assert learnt is not None
+    assert fresh is not None
+    assert learnt.max() < fresh.min() - 2
+
+
+def test_neighbours_are_the_nearest_along_whitened_axes() -> None:
+    images, x = good_images(60), good_images(5, seed=7)
+    score = HogNeighbours(k=2)
+    score.fit(images)
+    A, m = score.state["axes"], score.state["mean"]
+    near, _ = nearest((hog(x).flatten(1) - m) @ A, (hog(images).flatten(1) - m) @ A, k=2)
+    assert torch.allclose(score.read(x).scores, near.mean(1).log(), atol=1e-4)
+
+
+def test_counts_of_edges_do_not_know_how_strong_they_are() -> None:
+    x = good_images(3)
+    assert torch.allclose(hog(x), hog(0.5 * x), atol=0.02)
+    turned = hog(x.rot90(1, (2, 3)))
+    assert (hog(x) - turned).abs().max() > 0.05
+
+
+def test_edges_turned_by_a_quarter_are_two_bins_on() -> None:
+    # 28 pixels are 7 cells, and turn onto themselves about their middle cell
+    ramp = torch.linspace(-1, 1, 28).expand(1, 1, 28, 28)
+    across, down = hog(ramp)[0, :, 3, 3], hog(ramp.mT)[0, :, 3, 3]
+    assert int(across.argmax()) == 0
+    assert int(down.argmax()) == 2
+
+
+def test_what_components_leave_is_orthogonal_to_them() -> None:
+    images = good_images(300)
+    score = HogResidual(kept=0.9)
+    score.fit(images)
+    rows = hog(images).flatten(1)
+    left = score.read(images)
+    assert left.scores is not None
+    share = left.scores.exp().mean() / (rows - rows.mean(0)).square().sum(1).mean()
+    assert 0.05 < share <= 0.1001
+
+
+def test_a_model_redraws_what_it_can_draw() -> None:
+    model = linear_model()
+    scores = suite.made({"reconstruction": {}, "density": {}}, model)
+    images = good_images(200)
+    for score in scores.values():
+        score.fit(images)
+    with torch.no_grad():
+        x = model.decode(model.encode(images).mean)
+        expected = -torch.distributions.MultivariateNormal(
+            (z := model.encode(images).mean).mean(0), z.T.cov(correction=0)
+        ).log_prob(z)
+    assert scores["reconstruction"].read(x).scores.max() < -15
+    found = scores["density"].read(images).scores
+    assert torch.corrcoef(torch.stack([found, expected]))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_defect_is_where_it_is_said_to_be(form: str) -> None:
+    g = torch.Generator().manual_seed(0)
+    images, seen = good_images(30), []
+    for i in range(29):
+        x, mask = defective(images[i], images[i + 1], g, form=form)
+        assert x.abs().max() <= 1
+        changed = (x - images[i]).abs().mean(0)
+        if mask.any() and (~mask).any():
+            seen.append((changed[mask].mean(), changed[~mask].mean()))
+    inside, outside = torch.tensor(seen).mean(0).tolist()
+    assert len(seen) > 20
+    assert inside > 4 * outside
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_other_wholes_are_other_images(kind: str) -> None:
+    g = torch.Generator().manual_seed(0)
+    x = good_images(2)
+    assert (WHOLE[kind](x[0], x[1], g) - x[0]).abs().max() > 0.1
+
+
+def test_images_of_many_sizes_come_in_batches_of_one() -> None:
+    images = [torch.zeros(1, 8, 9), torch.ones(1, 4, 4), torch.full((1, 8, 9), 2.0)]
+    seen = {int(i): x for index, part in batches(images) for i, x in zip(index, part, strict=True)}
+    assert all(torch.equal(seen[i], images[i]) for i in range(3))
