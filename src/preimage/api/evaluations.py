@@ -23,6 +23,7 @@ from preimage.evaluation.sides import Computed, Generator, Held, Rows, Samples, 
 from preimage.inversion.terms import LPIPS
 from preimage.metrics.extractors import Extractor, Features, extractor, stamp
 from preimage.metrics.reconstruction import Distance
+from preimage.metrics.stored import stored
 from preimage.runs.files import check_free, readable_errors, write_bytes, write_json
 from preimage.runs.run import Run
 from preimage.training.likelihood import Likelihood
@@ -56,8 +57,9 @@ def evaluate(
     """Judge a model, or any images, beside real images.
 
     subject: the folder of a run; a model; a folder or other source of images; a function of n and
-        a seed that returns images (n, C, H, W) in [−1, 1]; such images; or features (N, d).
-    images: real images, or their features (M, d). Of a run, unset: those it held out.
+        a seed that returns images (n, C, H, W) in [−1, 1]; such images; or features (N, d),
+        perhaps in a .npy file, which is read a batch at a time: a million need little memory.
+    images: real images, or their features (M, d), alike. Of a run, unset: those it held out.
     metrics: groups of scores ("quality", "memorisation", …) or single ones ("fid"); all that can
         be taken where None.
     features: what images are compared by, of `preimage.metrics.extractors`: "random", a seeded net
@@ -76,6 +78,7 @@ def evaluate(
         check_free(folder)
     if n < LEAST:
         raise InputError(f"n={n} (--number) says nothing; give at least {LEAST}")
+    subject, images = _stored(subject, images)
     options = {"n": n, "prior": prior, "seed": seed, "device": device, "progress": progress}
     if isinstance(subject, Features | Tensor | np.ndarray) and _is_features(subject):
         material, names = _of_features(subject, images, seed)
@@ -116,6 +119,19 @@ def _is_features(x: Any) -> bool:
 
 def _is_run(subject: Any) -> bool:
     return isinstance(subject, str | Path) and (Path(subject) / "config.json").is_file()
+
+
+def _stored(subject: Any, images: Any) -> tuple[Any, Any]:
+    """Features in .npy files, which stay there, in the place of the files' names."""
+
+    def opened(given: Any) -> Any:
+        path = Path(given) if isinstance(given, str | Path) else Path()
+        rows = stored(path) if path.suffix == ".npy" and path.is_file() else None
+        return given if rows is None else Features(rows)
+
+    sides = opened(subject), opened(images)
+    both = all(isinstance(x, Features | Tensor | np.ndarray) and _is_features(x) for x in sides)
+    return sides if both else (subject, images)  # a run may judge vectors that a file holds
 
 
 def _of_features(subject: Any, images: Any, seed: int) -> tuple[Material, tuple[str, str]]:

@@ -59,7 +59,7 @@ def reconstructions(material: Material) -> Figure:
 def by_density(material: Material) -> Figure:
     """Samples where real images lie thickest, and where they lie thinnest."""
     k = min(NEIGHBOUR, len(material.real_features))
-    reach = nearest(material.made_features.rows, material.real_features.rows, k=k)[0][:, -1]
+    reach = nearest(material.made_features.held, material.real_features.held, k=k)[0][:, -1]
     order = reach.argsort()
     rows = {
         "most usual": material.samples.pick(order[:SHOWN]),

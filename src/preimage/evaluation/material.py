@@ -111,7 +111,7 @@ class Material:
             "extractor": [made.name, made.hash],
             "resize": made.resize,
         }
-        rows = kept(of, lambda: {"features": made(side.batches()).rows})["features"]
+        rows = kept(of, lambda: {"features": made(side.batches()).held})["features"]
         return Features(rows, made.name, made.hash, made.resize, made.comparable)
 
     @cached_property
@@ -134,12 +134,12 @@ class Material:
     @cached_property
     def around_samples(self) -> Around:
         """The training images that samples are nearest to, by features."""
-        return around(self.made_features.rows, self.train_features.rows)
+        return around(self.made_features.held, self.train_features.held)
 
     @cached_property
     def around_fresh(self) -> Around:
         """The same of images that were not trained on."""
-        return around(self.fresh_features.rows, self.train_features.rows)
+        return around(self.fresh_features.held, self.train_features.held)
 
     @cached_property
     def stamp(self) -> Stamp:
@@ -166,7 +166,7 @@ class Material:
             judge = self.classifier
             return _classified(judge, self.samples), _classified(judge, self.real)
         fitted = self._fitted
-        return fitted(self.made_features.rows), fitted(self.real_features.rows)
+        return fitted(self.made_features.held), fitted(self.real_features.held)
 
     @cached_property
     def _fitted(self) -> Callable[[Tensor], Tensor]:

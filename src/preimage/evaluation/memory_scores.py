@@ -23,7 +23,7 @@ RATE = 0.01  # of new images, that are called near-copies
 def memorisation(material: Material, names: Collection[str]) -> Iterator[Score]:
     """Novelty, C_T, authenticity and near-copies, each beside what held-out images score."""
     made, train, heldout = (
-        features.rows
+        features.held
         for features in (material.made_features, material.train_features, material.fresh_features)
     )
     stamp = material.stamp

@@ -183,15 +183,8 @@ def pairs_within(
     the first look at the rows: single precision, or on the right side of every edge.
     """
     for part in torch.arange(len(a)).split(STRIP):
-        for of_rows, of_columns in zip(a.looks, b.looks, strict=True):
-            v = of_rows.against(part, of_columns)  # more than reach: farther than either radius
-            offset = (of_rows.error - a.squares - of_columns.middle)[part, None]
-            reach = torch.maximum(of_a[part, None].float() + offset, of_b.float() + offset)
-            near = v <= reach.add_(reach.abs(), alpha=2 * of_rows.unit)
-            rows, cols = near.nonzero(as_tuple=True)
-            if len(rows) < FEW * near.numel():
-                break  # else a finer look costs less than subtracting all of these
-        least = v[rows, cols].float()
+        which, rows, cols, least = _near(a, b, part, of_a, of_b)
+        of_rows, of_columns = a.looks[which], b.looks[which]
         rows = part[rows]
         error = of_rows.error[rows] + of_columns.error[cols] + of_rows.unit * least.abs()
         distances = (least + of_columns.error[cols] + of_columns.middle + a.squares[rows]).double()
@@ -202,6 +195,23 @@ def pairs_within(
         unsure = _unsure(distances, error.double(), rows, cols, edges)
         distances[unsure] = _exactly(a, b, rows[unsure], cols[unsure], part)
         yield rows, cols, distances.clamp_min_(0)
+
+
+def _near(
+    a: Rows, b: Rows, part: Tensor, of_a: Tensor, of_b: Tensor
+) -> tuple[int, Tensor, Tensor, Tensor]:
+    """The pairs of some rows that may be nearer than either radius: look, rows, columns, and v."""
+    which = 0
+    while True:
+        of_rows, of_columns = a.looks[which], b.looks[which]
+        v = of_rows.against(part, of_columns)  # more than reach: farther than either radius
+        offset = (of_rows.error - a.squares - of_columns.middle)[part, None]
+        reach = torch.maximum(of_a[part, None].float() + offset, of_b.float() + offset)
+        near = v <= reach.add_(reach.abs(), alpha=2 * of_rows.unit)
+        rows, cols = near.nonzero(as_tuple=True)
+        if which + 1 == len(a.looks) or len(rows) < FEW * near.numel():
+            return which, rows, cols, v[rows, cols].float()
+        which += 1  # a finer look costs less than subtracting all of these
 
 
 def _unsure(

@@ -25,6 +25,7 @@ from preimage.core.hashing import hash_tensors
 from preimage.metrics import inception
 from preimage.metrics.features import RandomFeatures, check_rows, extract
 from preimage.metrics.score import Stamp
+from preimage.metrics.stored import Stored
 
 INCEPTION_SHA256 = "6726825d"  # how the hash of its file begins, which is why it is named so
 DINO = "facebook/dinov2-base"
@@ -55,7 +56,7 @@ class Extractor:
 class Features:
     """Rows, and what made them."""
 
-    rows: Tensor  # (N, d)
+    rows: Tensor | Stored  # (N, d)
     extractor: str = "features"  # given as they are
     hash: str = ""
     resize: str = "none"
@@ -68,9 +69,15 @@ class Features:
     def identity(self) -> str:
         return f"{self.extractor} {self.hash}, resize: {self.resize}"
 
+    @property
+    def held(self) -> Tensor:
+        """All rows, in memory."""
+        return self.rows[:]
+
     def drawn(self, rows: Tensor | slice) -> Features:
-        """Some of the rows."""
-        return Features(self.rows[rows], self.extractor, self.hash, self.resize, self.comparable)
+        """Some of the rows; what is stored stays where it is."""
+        some = self.rows.of(rows) if isinstance(self.rows, Stored) else self.rows[rows]
+        return Features(some, self.extractor, self.hash, self.resize, self.comparable)
 
 
 def stamp(real: Features, fake: Features) -> Stamp:

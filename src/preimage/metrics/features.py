@@ -16,9 +16,11 @@ from torch.nn import functional as F
 
 from preimage.core import InputError
 from preimage.core.words import counted
+from preimage.metrics.stored import Stored
 
 WIDTH = 32  # channels of every stage
 STAGES = 4
+CHECKED = 2048  # rows looked at at a time
 SMALLEST = 4  # pixels, the side of the last stage
 
 
@@ -77,7 +79,7 @@ def extract(features: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> 
             part.training = training
 
 
-def check_rows(real: Tensor, fake: Tensor, *, least: int = 2) -> None:
+def check_rows(real: Tensor | Stored, fake: Tensor | Stored, *, least: int = 2) -> None:
     """Raises InputError where two sets of features (N, d), (M, d) cannot be compared."""
     for rows, which in ((real, "real"), (fake, "generated")):
         if rows.dim() != 2:
@@ -85,7 +87,7 @@ def check_rows(real: Tensor, fake: Tensor, *, least: int = 2) -> None:
         if len(rows) < least:
             found = counted(len(rows), "row")
             raise InputError(f"{which} features: {found}; at least {least} are needed")
-        if bad := int((~rows.isfinite()).any(1).sum()):
+        if bad := sum(int((~part.isfinite()).any(1).sum()) for part in rows.split(CHECKED)):
             found = counted(bad, "row holds", "rows hold")
             raise InputError(
                 f"{which} features: {found} NaN or infinite values, of {len(rows)}: mend the "

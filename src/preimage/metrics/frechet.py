@@ -17,6 +17,7 @@ from torch import Tensor
 
 from preimage.metrics.features import check_rows
 from preimage.metrics.measure import Measure, from_left_out, group_of, unbiased
+from preimage.metrics.stored import Stored
 
 
 class Moments:
@@ -95,10 +96,13 @@ class GroupedMoments:
     in: `first` says where in the stream a batch begins. Memory is groups · d² numbers.
     """
 
-    def __init__(self, features: Tensor | None = None, *, groups: int = 10) -> None:
+    def __init__(self, features: Tensor | Stored | None = None, *, groups: int = 10) -> None:
         self.parts = [Moments() for _ in range(groups)]
         self.next = 0  # the place in the stream after the last row taken in
-        if features is not None:
+        if isinstance(features, Stored):
+            for batch in features.split():
+                self.update(batch)
+        elif features is not None:
             self.update(features)
 
     @property

@@ -21,6 +21,7 @@ from preimage.metrics.inception_score import inception_score
 from preimage.metrics.kernel import kernel_distance
 from preimage.metrics.measure import Measure, drawn, group_of
 from preimage.metrics.score import Better, Score, Stamp, judged
+from preimage.metrics.stored import Stored
 
 LEAST = 40  # rows of each set
 NEIGHBOURS = 10_000  # rows that metrics of nearest neighbours look at, at most
@@ -130,17 +131,21 @@ def quality(
     n = min(len(real), len(fake), len(other))
     if n < LEAST:
         raise InputError(f"scores need {LEAST} images or more of each kind, and one has {n}")
-    x, y, z = (f.rows[drawn(len(f), n, seed=seed)] for f in (real, fake, other))
+    x, y, z = (f.drawn(drawn(len(f), n, seed=seed)).rows for f in (real, fake, other))
     pairs: dict[str, tuple[Measure, Measure | None]] = {}
     if wanted & {"frechet", "frechet_infinity"}:
-        of_x = GroupedMoments(x) if n > x.shape[1] else x
-        found, null = frechet_both(of_x, y), frechet_both(of_x, z)
+        many = n > x.shape[1]
+        of_x, of_y, of_z = (GroupedMoments(rows) if many else rows[:] for rows in (x, y, z))
+        found, null = frechet_both(of_x, of_y), frechet_both(of_x, of_z)
         pairs["frechet"] = found.measured, null.measured
         pairs["frechet_infinity"] = found.infinite, null.infinite
+    # pairs of rows are held against each other: of what is on the disk, some are read
+    few = min(n, NEIGHBOURS) if any(isinstance(rows, Stored) for rows in (x, y, z)) else n
+    x, y, z = (rows[drawn(n, few, seed=seed)] for rows in (x, y, z))
     if "kernel" in wanted:
         pairs["kernel"] = kernel_distance(x, y), kernel_distance(x, z)
     if wanted & {"precision", "recall", "density", "coverage"}:
-        some = drawn(n, min(n, NEIGHBOURS), seed=seed)
+        some = drawn(few, min(few, NEIGHBOURS), seed=seed)
         x, y, z = x[some], y[some], z[some]
         shares, null = fidelity(x, y), fidelity(x, z)
         for name in ("precision", "recall", "density", "coverage"):
