@@ -14,6 +14,7 @@ from editing_page import editing
 from interpolation_page import interpolation
 from machine import RESULTS, ROOT
 from recovery_page import recovery
+from retrieval_page import retrieval
 from restoration_page import restoration
 from tables import Target, table
 
@@ -351,6 +352,7 @@ SECTIONS = {
     "interpolation": interpolation,
     "guided_sampling": guided_sampling,
     "editing": editing,
+    "retrieval": retrieval,
     "restoration": restoration,
     "anomaly": anomaly,
 }

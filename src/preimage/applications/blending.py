@@ -10,6 +10,8 @@ membrane over the differences there is added to it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import cg, spsolve
@@ -36,13 +38,14 @@ def continued(
         raise ValueError("all is hole; nothing is known to go on from")
     rows, columns = _around(hole, 2 * order)
     part, open_ = result[rows, columns], hole[rows, columns]
-    L = laplacian(*open_.shape)
+    L = laplacian(open_.shape[0], open_.shape[1])
     A = L if order == 1 else (L @ L).tocsr()
     unknown = np.flatnonzero(open_)
     of_known = -(A[unknown][:, np.flatnonzero(~open_)] @ part[~open_])  # (n, C)
     inside = A[unknown][:, unknown].tocsc()
     if len(unknown) <= DIRECT:
-        part[open_] = spsolve(inside, of_known).reshape(of_known.shape)
+        solved: Any = spsolve(inside, of_known)
+        part[open_] = solved.reshape(of_known.shape)
     else:
         guess = _coarse(part, open_, order)[open_]
         for c in range(part.shape[2]):
@@ -64,20 +67,23 @@ def seamless(
     return np.where(hole[..., None], blended, image)
 
 
-def laplacian(height: int, width: int) -> sparse.csr_matrix:
+def laplacian(height: int, width: int) -> Any:  # SciPy's sparse types say little
     """L of (height, width) pixels in rows: each pixel times its neighbours' number, less them."""
     down, across = _path(height), _path(width)
-    L = sparse.kron(down, sparse.identity(width)) + sparse.kron(sparse.identity(height), across)
-    return L.tocsr()
+    parts: list[Any] = [
+        sparse.kron(down, sparse.eye_array(width)), sparse.kron(sparse.eye_array(height), across),
+    ]  # fmt: skip
+    return (parts[0] + parts[1]).tocsr()
 
 
-def _path(n: int) -> sparse.spmatrix:
+def _path(n: int) -> Any:
     """The Laplacian of n pixels in a row."""
     degree = np.full(n, 2.0)
     degree[0] -= 1
     degree[-1] -= 1
     beside = -np.ones(n - 1)
-    return sparse.diags([beside, degree, beside], [-1, 0, 1])
+    offsets: Any = (-1, 0, 1)
+    return sparse.diags_array([beside, degree, beside], offsets=offsets)
 
 
 def _around(hole: np.ndarray, border: int) -> tuple[slice, slice]:

@@ -89,7 +89,7 @@ class Colour:
         low, high = photo.range
         values = photo.pixels[..., : photo.colours].astype(np.float32)
         values = in_channels((values - low) * (255 / (high - low)), 3)
-        return (np.abs(values - np.array(self.colour)) <= self.tolerance).all(2)
+        return np.all(np.abs(values - np.array(self.colour)) <= self.tolerance, axis=2)
 
 
 @dataclass(frozen=True)

@@ -165,5 +165,5 @@ def classically(method: str, x: Tensor, hole: Tensor) -> Tensor:
 
 
 def _blended(filling: Tensor, x: Tensor, hole: np.ndarray) -> Tensor:
-    parts = (part.permute(1, 2, 0).numpy() for part in (filling, x))
-    return torch.from_numpy(seamless(*parts, hole)).permute(2, 0, 1).to(x)
+    g, image = (part.permute(1, 2, 0).numpy() for part in (filling, x))
+    return torch.from_numpy(seamless(g, image, hole)).permute(2, 0, 1).to(x)

@@ -18,7 +18,7 @@ image squared is ever formed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -94,16 +94,18 @@ class Seen:
                 told = back.square().mean(0)
             rest = ψ * (1 - ψ * told).clamp_min(0)
             parts.append((mean[0], root, U, torch.linalg.cholesky(C), rest, floor))
-        shift, root, U, *others = (torch.stack(part) for part in zip(*parts, strict=True))
+        stacked = [torch.stack(part) for part in zip(*parts, strict=True)]
+        shift, root, U, factor, rest, floors = stacked
         where = (root > 0).any(0).nonzero()[:, 0]
-        return Seen(where, shift[:, where], root[:, where], U[:, where], *others, prior)
+        shift, root, U = shift[:, where], root[:, where], U[:, where]
+        return Seen(where, shift, root, U, factor, rest, floors, prior)
 
     def select(self, rows: Tensor) -> Seen:
         """Those of some images, (M,) indices."""
         if len(self.root) == 1:
             return self
-        parts = (self.shift, self.root, self.U, self.factor, self.rest, self.floor)
-        return Seen(self.where, *(part[rows] for part in parts), self.prior)
+        names = ("shift", "root", "U", "factor", "rest", "floor")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def errors(self, problem: Problem, a: Tensor) -> Tensor:
         """Ψ^−½ (A (G(z) + m) − y) of what was drawn, a (B, …): (B, m)."""

@@ -40,7 +40,8 @@ Labels = Callable[[int], Tensor | None]  # so many images → their classes, whe
 class Photos(Protocol):
     """Photographs, decoded one at a time."""
 
-    names: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]: ...
 
     def photo(self, i: int) -> Photograph:
         """Raises InputError where it cannot be used."""
