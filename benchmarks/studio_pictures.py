@@ -10,18 +10,21 @@ repository are of a `vae-pca` run on `faces:4000`, whose attributes were given d
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import itertools
 import subprocess
 import sys
 from pathlib import Path
 
-from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from PIL import Image, ImageDraw
+from playwright.sync_api import Page, TimeoutError, sync_playwright
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 GIF_WIDTH = 760
+SCRIPT = "localStorage.setItem('preimage-welcome', 'seen'); Math.random = () => 0.2718"
+ARROW = ((0, 0), (0, 15), (3.5, 11.5), (6, 17), (8.5, 16), (6, 10.5), (11, 10.5))
 TOLD = ("age", "glasses", "smile", "component 1", "component 2")
 
 
@@ -37,6 +40,8 @@ def ready(page: Page, address: str) -> None:
     page.goto(address)
     page.wait_for_selector("#map[data-points]", timeout=120_000)
     page.wait_for_selector("#picture[data-painted]")
+    with contextlib.suppress(TimeoutError):  # the better map, which follows the first one
+        page.locator(".map-note", has_text="t-SNE").wait_for(timeout=240_000)
     page.wait_for_timeout(2500)  # thumbnails
 
 
@@ -58,7 +63,7 @@ def stills(browser, address: str, out: Path) -> None:
         context = browser.new_context(
             viewport=DESK, color_scheme=scheme, reduced_motion="reduce", device_scale_factor=1.25
         )
-        context.add_init_script("localStorage.setItem('preimage-welcome', 'seen')")
+        context.add_init_script(SCRIPT)
         page = context.new_page()
         ready(page, address)
         box = page.locator("#map").bounding_box()
@@ -77,7 +82,7 @@ def stills(browser, address: str, out: Path) -> None:
         context = browser.new_context(
             viewport=PHONE, color_scheme=scheme, reduced_motion="reduce", has_touch=True
         )
-        context.add_init_script("localStorage.setItem('preimage-welcome', 'seen')")
+        context.add_init_script(SCRIPT)
         page = context.new_page()
         ready(page, address)
         if tab != "map":
@@ -95,7 +100,7 @@ def beside(parts: list[Path], out: Path) -> None:
     sheet = Image.new("RGB", (3 * width + 2 * gap, height), "#8a8a90")
     for k, image in enumerate(images):
         sheet.paste(image, (k * (width + gap), 0))
-    sheet.quantize(200, dither=Image.Dither.NONE).save(out / "studio-phone.png", optimize=True)
+    sheet.quantize(256).save(out / "studio-phone.png", optimize=True)
     for path in parts:
         path.unlink()
 
@@ -103,14 +108,18 @@ def beside(parts: list[Path], out: Path) -> None:
 def moving(browser, address: str, out: Path) -> None:
     """The pointer goes over the map, a slider is drawn, two pictures are blended."""
     context = browser.new_context(viewport=DESK, color_scheme="dark", reduced_motion="reduce")
-    context.add_init_script("localStorage.setItem('preimage-welcome', 'seen')")
+    context.add_init_script(SCRIPT)
     page = context.new_page()
     ready(page, address)
     frames: list[Image.Image] = []
 
-    def shoot(times: int = 1) -> None:
+    def shoot(times: int = 1, at: tuple[float, float] | None = None) -> None:
         page.wait_for_timeout(60)
         shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        if at is not None:  # a screenshot has no pointer
+            x, y = at
+            arrow = [(x + 1.6 * dx, y + 1.6 * dy) for dx, dy in ARROW]
+            ImageDraw.Draw(shot).polygon(arrow, fill="white", outline="black", width=2)
         height = round(GIF_WIDTH * shot.height / shot.width)
         frames.extend([shot.resize((GIF_WIDTH, height), Image.Resampling.LANCZOS)] * times)
 
@@ -119,9 +128,10 @@ def moving(browser, address: str, out: Path) -> None:
     way = [(0.2, 0.3), (0.35, 0.38), (0.5, 0.3), (0.62, 0.42), (0.55, 0.6), (0.4, 0.66)]
     for (ax, ay), (bx, by) in itertools.pairwise(way):
         for share in (0.25, 0.5, 0.75, 1.0):
-            x, y = ax + (bx - ax) * share, ay + (by - ay) * share
-            page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
-            shoot()
+            x = box["x"] + box["width"] * (ax + (bx - ax) * share)
+            y = box["y"] + box["height"] * (ay + (by - ay) * share)
+            page.mouse.move(x, y)
+            shoot(at=(x, y))
     page.mouse.click(box["x"] + box["width"] * way[-1][0], box["y"] + box["height"] * way[-1][1])
     page.keyboard.press("s")
     page.mouse.move(640, 20)
@@ -139,7 +149,11 @@ def moving(browser, address: str, out: Path) -> None:
         slider.fill(str(k / 10))
         shoot()
     shoot(6)
-    palette = frames[0].quantize(160)
+    shown = frames[:: max(1, len(frames) // 8)]  # one palette for all, so that the rest stays still
+    strip = Image.new("RGB", (GIF_WIDTH, sum(frame.height for frame in shown)))
+    for k, frame in enumerate(shown):
+        strip.paste(frame, (0, k * frame.height))
+    palette = strip.quantize(255)
     packed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     packed[0].save(
         out / "studio.gif",
@@ -154,7 +168,7 @@ def moving(browser, address: str, out: Path) -> None:
 
 def save(content: bytes, path: Path) -> None:
     image = Image.open(io.BytesIO(content)).convert("RGB")
-    image.quantize(240, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.quantize(256).save(path, optimize=True)
 
 
 def main() -> None:

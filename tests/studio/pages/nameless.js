@@ -9,7 +9,8 @@
     text(element.getAttribute("aria-labelledby") ?? "") ||
     [...(element.labels ?? [])].map((label) => label.textContent).join("") ||
     own(element) ||
-    element.alt;
+    element.alt ||
+    element.title;
   const interactive =
     "button, input, select, textarea, a[href], summary, canvas[role], [tabindex], [role=img]";
   const nameless = [...document.querySelectorAll(interactive)]

@@ -102,12 +102,12 @@ def test_it_plays_and_is_saved_as_an_animation(blend):
     with blend.expect_download() as download:
         blend.get_by_title("Save it as GIF").click()
     saved = Image.open(download.value.path())
-    ends = [np.asarray(saved.convert("RGB")).astype(int)]
-    saved.seek(saved.n_frames - 1)
-    ends.append(np.asarray(saved.convert("RGB")).astype(int))
     assert saved.n_frames == 30
-    for shown, base in zip(ends, (A, B), strict=True):
-        assert np.abs(shown - rendered(blend, {"base": base})).mean() < 4  # a palette of 256
+    for frame, base in ((0, A), (29, B)):
+        saved.seek(frame)
+        shown = saved.convert("RGB").resize((8, 8), Image.Resampling.BOX)
+        wanted = rendered(blend, {"base": base})
+        assert np.abs(np.asarray(shown).astype(int) - wanted).mean() < 6  # a palette of 256
 
 
 def test_all_kinds_of_files_that_the_server_makes_are_offered(blend):

@@ -151,3 +151,5 @@ def test_another_run_is_opened_from_the_bar(open_page):
     until(page, "document.title.startsWith('digits')")
     page.wait_for_selector("#map[data-points]")
     assert page.locator(".classes").count() == 0
+    page.get_by_label("Run").select_option(label="told")  # as the next test expects it
+    until(page, "document.title.startsWith('told')")

@@ -92,6 +92,7 @@ export function openRail(studio) {
     if (open && open !== panel.id) {
       const last = mounted.get(open);
       if (last) last.body.hidden = true;
+      place.scrollTop = 0;
       last?.hooks.hidden?.();
     }
     let entry = mounted.get(panel.id);

@@ -10,8 +10,8 @@ export function number(value, digits = 2) {
   return text.replace("-", "−");
 }
 
-/** The name of an attribute as people write it: hair_style → hair style. @param {string} name */
-export const pretty = (name) => name.replaceAll("_", " ").replace("=", ": ");
+/** The name of an attribute as people write it: hair_style=bob → hair style: bob. @param {string} name */
+export const pretty = (name) => name.replaceAll("_", " ").replace(/[=:] */, ": ");
 
 /** @param {number} value */
 export const signed = (value) => (value > 0 ? "+" : "") + number(value);

@@ -3,7 +3,8 @@
 
 const CLOSEST = 400; // times nearer than the whole
 const FARTHEST = 0.5;
-const [SIDE, TOP, BOTTOM] = [44, 72, 96]; // px kept free for what stands on the map
+const SIDE = 44; // px kept free at either side
+const NARROW = 560; // px
 
 export class Camera {
   constructor() {
@@ -24,7 +25,8 @@ export class Camera {
   /** Shows all of the world. @param {number[]} bounds x0, y0, x1, y1 */
   fit([x0, y0, x1, y1]) {
     const side = Math.min(SIDE, this.width / 8);
-    const [top, bottom] = [Math.min(TOP, this.height / 6), Math.min(BOTTOM, this.height / 5)];
+    const rows = this.width < NARROW ? 2 : 1; // of what stands at the top
+    const [top, bottom] = [Math.min(30 + 44 * rows, this.height / 3), Math.min(96, this.height / 4)];
     const across = (this.width - 2 * side) / Math.max(x1 - x0, 1e-9);
     const down = (this.height - top - bottom) / Math.max(y1 - y0, 1e-9);
     this.scale = this.whole = Math.max(1e-9, Math.min(across, down));

@@ -8,7 +8,7 @@ import { directionName, without } from "../words.js";
 /** @typedef {import("../types.js").Studio} Studio */
 /** @typedef {import("../types.js").Session} Session */
 
-const MANY = 10; // rows shown of a group before "show all"
+const MANY = 14; // rows shown of a group before "show all"
 
 export const id = "sliders";
 export const title = "Sliders";
@@ -38,7 +38,9 @@ export function mount(element, studio) {
 
   function build() {
     rows.clear();
-    const named = session.directions.filter(({ kind }) => kind !== "unlabelled");
+    const all = session.directions.filter(({ kind }) => kind !== "unlabelled");
+    const kinds = all.filter(({ name }) => /[=:]/.test(name)); // one value of several, as hair=red
+    const named = [...all.filter((one) => !kinds.includes(one)), ...kinds];
     const found = session.directions.filter(({ kind }) => kind === "unlabelled");
     const active = session.dims.filter((dim) => dim.active);
     const idle = session.dims.filter((dim) => !dim.active);
