@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from preimage.api.inversions import inverting, judge
 from preimage.core import Step
@@ -21,6 +22,7 @@ from preimage.studio.jobs.working import Working, heat
 
 RESTARTS = 3  # further searches, for other solutions
 SHOWN = 4  # solutions
+NEARER = 0.99  # of the error, below which another start is taken
 COMPARED = 100  # held-out images that the verdict is held against
 
 
@@ -42,11 +44,22 @@ def work(job: Working) -> dict[str, Any]:
         "files": {"target": "target.png", "found": "found.png"},
         "error": float(found.error[0]),
         "reason": found.reasons[0],
+        "label": None if found.labels is None else ready.model.classes[int(found.labels[0])],
     }
     job.partial(result)
     job.progress(Step(0, 0, stage="look for other solutions"))
-    options: dict[str, Any] = {"restarts": RESTARTS, "posterior": True}
-    found = judge(ready, found, run=job.run, progress=job.progress, **options)
+    found = judge(
+        ready,
+        found,
+        run=job.run,
+        calibration=COMPARED,
+        progress=job.progress,
+        start=start,
+        restarts=RESTARTS,
+        posterior=True,
+    )
+    found = _best(job, found)
+    result["error"] = float(found.error[0])
     result["undetermined"] = found.undetermined[0] if found.undetermined else ""
     if found.verdicts:
         result["verdict"] = _verdict(found)
@@ -59,6 +72,33 @@ def work(job: Working) -> dict[str, Any]:
     result["files"]["uncertainty"] = "uncertainty.png"
     result["spread"] = float(spread.mean()) / 2  # of the range from black to white
     return result
+
+
+def _best(job: Working, found: Inversion) -> Inversion:
+    """With the latent of another start, where that came nearer."""
+    if not found.solutions or not len(found.solutions[0]):
+        return found
+    best = found.solutions[0]
+    if float(best.error[0]) >= NEARER * float(found.error[0]):
+        return found
+    z = best.z[:1].reshape(found.z.shape).to(found.z)
+    images, verdicts = _decoded(job, found, z), found.verdicts
+    if verdicts:
+        nearer = "found by another start, which came nearer than the first"
+        verdicts = (replace(verdicts[0], error=float(best.error[0]), search=nearer),)
+    job.keep(z)
+    job.save_picture("found.png", images)
+    return replace(
+        found, z=z, images=images, observed=images, error=best.error[:1], verdicts=verdicts
+    )
+
+
+@torch.no_grad()
+def _decoded(job: Working, found: Inversion, z: Tensor) -> Tensor:
+    """Images of latents (n, *space.shape), of the class that was found."""
+    model = job.inverter().model
+    y = None if found.labels is None else found.labels[:1].expand(len(z)).to(model.device)
+    return model.decode(z.to(model.device), y).float().cpu()
 
 
 def _verdict(found: Inversion) -> dict[str, Any]:
@@ -76,15 +116,13 @@ def _solutions(job: Working, found: Inversion, result: dict[str, Any]) -> None:
     """Those that fit as well as the best, each with its picture and its latent."""
     if not found.solutions:
         return
-    solutions, model = found.solutions[0], job.inverter().model
+    solutions = found.solutions[0]
     result["solutions"] = solutions.sentence
     good = solutions.z[solutions.equally_good][1:SHOWN]
     if not len(good):
         return
-    z = good.reshape(-1, *model.space.shape).to(found.z)
-    y = None if found.labels is None else found.labels.expand(len(z)).to(model.device)
-    with torch.no_grad():
-        images = model.decode(z.to(model.device), y).float().cpu()
+    z = good.reshape(-1, *found.z.shape[1:]).to(found.z)
+    images = _decoded(job, found, z)
     job.keep(torch.cat([found.z, z]))
     for i, image in enumerate(images, 1):
         name = job.save_picture(f"solution-{i}.png", image[None])

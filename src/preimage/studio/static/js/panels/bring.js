@@ -162,18 +162,18 @@ export function mount(element, studio) {
     tell(job);
     const latent = job.result?.latents?.[0];
     if (latent && known !== `${job.id} ${job.status}`) {
-      if (known.split(" ")[0] !== job.id) showFound(latent);
+      showFound(known.split(" ")[0] !== job.id);
       known = `${job.id} ${job.status}`;
     }
   }
 
-  /** The image by its new latent: the picture is asked for again. @param {string} latent */
-  function showFound(latent) {
+  /** The image by its new latent: the picture is asked for again. @param {boolean} first */
+  function showFound(first) {
     const args = studio.args.get();
     if (!current) return;
     if (args.base.kind === "image" && args.base.id === current) studio.live.want(studio.args.shown());
-    else if (!session.encoder) studio.show({ kind: "image", id: current });
-    studio.say(`Found. ${latent ? "You can edit it now." : ""}`);
+    else if (first && !session.encoder) studio.show({ kind: "image", id: current });
+    if (first) studio.say("Found. You can edit it now.");
   }
 
   /** What the image says of itself. @param {Job} job */
