@@ -27,8 +27,9 @@ def fit(
         list[str] | None,
         typer.Option(
             help="What to go by: patches, hog-neighbours, hog-distance, hog-residual, "
-            "planted-defects; of the model reconstruction, feature-residual, density. Unset, all "
-            "but planted-defects, each weighed by what it is worth on these. Repeatable."
+            "planted-defects; of the model reconstruction, feature-residual, density, projection. "
+            "Unset, all but the slow planted-defects and projection, each weighed by what it is "
+            "worth on planted defects. Repeatable."
         ),
     ] = None,
     view: Annotated[
