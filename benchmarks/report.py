@@ -14,8 +14,8 @@ from editing_page import editing
 from interpolation_page import interpolation
 from machine import RESULTS, ROOT
 from recovery_page import recovery
-from retrieval_page import retrieval
 from restoration_page import restoration
+from retrieval_page import retrieval
 from tables import Target, table
 
 Result = dict[str, Any]

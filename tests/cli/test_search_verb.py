@@ -37,7 +37,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def index(preimage, vae: Path, digits: Path, here: Path) -> Path:
     labels = digits.parent / "labels.csv"
-    made = preimage("index", vae, digits, "--labels", labels, "--out", "index", "--json")
+    options = ("--labels", labels, "--metric", "features", "--out", "index", "--json")
+    made = preimage("index", vae, digits, *options)
     assert made.status == 0, made.err
     assert (made.json["added"], made.json["known"], made.json["images"]) == (60, 1, 60)
     return here / "index"

@@ -103,8 +103,7 @@ def index(
         classes it is what `search` can ask for.
     remove: ids, or paths as they were added; a folder stands for all below it.
     metric: "latent", "cosine", "whitened", "decoder", "steady" or "features", as
-        `applications/likeness.py` says; "auto" is "features" where the model has them, and "steady"
-        elsewhere. Of an index that is there it must be the same.
+        `applications/likeness.py` says; "auto" is "steady", or what an index that is there has.
     backend: "files" or "lance" (an extra: preimage[scale]).
     label: the class of all images, of a conditional model; unset, their own.
     n: at most so many images, from the first on.

@@ -34,8 +34,8 @@ def index(
     metric: Annotated[
         str,
         typer.Option(
-            help="What makes images alike: features, steady, latent, cosine, whitened or decoder; "
-            "auto takes features where the model has them, and else steady."
+            help="What makes images alike: steady, which auto takes for a new index; latent, "
+            "cosine, whitened, decoder, or features."
         ),
     ] = "auto",
     backend: Annotated[

@@ -13,6 +13,8 @@ from preimage.demo.exploring import exploration
 from preimage.demo.inverting import inversion
 from preimage.demo.jobs import JOBS
 from preimage.demo.material import SCALE, Material
+from preimage.demo.restoring import restoration
+from preimage.demo.searching import searching
 from preimage.evaluation import Comparison, compare, table
 from preimage.exploration.manifold import manifold
 from preimage.pictures import Figure, Plot, Section, curves, pairs, sheet
@@ -212,6 +214,8 @@ SECTIONS: tuple[Callable[[Material], Section], ...] = (
     plane,
     inversion,
     exploration,
+    restoration,
+    searching,
     detection,
     side_by_side,
     evaluation,
