@@ -80,7 +80,7 @@ def test_outliers_move_neither_middle_nor_spread_much() -> None:
     for a, b in ((clean, clean), (spoilt, clean)):
         z = Standard.fit(a)(b)
         assert (z.median(0).values).abs().max() < 0.05
-        assert (z.std(0) - 1).abs().max() < 0.1
+        assert (z.std(0) - 1).abs().max() < 0.15
 
 
 def test_areas_are_scikit_learns() -> None:

@@ -72,12 +72,13 @@ class Standard:
 
     @classmethod
     def fit(cls, scores: Tensor) -> Standard:
-        """Of scores (N, P) of good images: the median, and how far above it the upper decile is.
+        """Of scores (N, P) of good images: the median, and how far above it the top 2.5 % begin.
 
-        Scores are skewed to the right, and it is the right that matters.
+        Scores are skewed to the right, and it is the right that matters: one with a long tail
+        must not drown the others in a sum.
         """
-        middle, high = scores.double().quantile(scores.new_tensor([0.5, 0.9]).double(), dim=0)
-        spread = ((high - middle) / 1.2816).clamp_min(1e-9)
+        middle, high = scores.double().quantile(scores.new_tensor([0.5, 0.975]).double(), dim=0)
+        spread = ((high - middle) / 1.96).clamp_min(1e-9)
         return cls(middle.float(), spread.float())
 
     def __call__(self, scores: Tensor) -> Tensor:

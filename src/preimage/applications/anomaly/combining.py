@@ -17,9 +17,9 @@ from preimage.applications.anomaly.defects import WHOLE
 
 ROUNDS = 12  # scores added to the first few, counting repeats
 MOST = 20_000  # good rows that areas are worked out with
-EQUAL = 0.01  # of mean AUROC, that beginnings may differ by and be as good
+EQUAL = 0.1  # relatively, of 1 − mean AUROC, that beginnings may differ by and be as good
 PLACED = 0.75  # AUROC of turned images, from which things have their place
-GAIN = 3e-3  # of mean AUROC, that another score must bring
+GAIN = 0.05  # of 1 − mean AUROC, that another score must take away
 
 
 def auroc(bad: Tensor, good: Tensor) -> Tensor:
@@ -64,13 +64,13 @@ def _ascended(good: Tensor, bad: Sequence[Tensor]) -> Tensor:
     for k in range(P):
         prefixes[order[: k + 1], k] = 1 / (k + 1)
     areas = torch.stack([auroc(part @ prefixes, good @ prefixes) for part in bad]).mean(0)
-    start = int((areas > areas.max() - EQUAL).nonzero().max())
+    start = int((1 - areas <= (1 + EQUAL) * (1 - areas.max())).nonzero().max())
     chosen, best = prefixes[:, start] * (start + 1), float(areas[start])
     for _ in range(ROUNDS):
         totals = (good @ chosen)[:, None] + good
         areas = torch.stack([auroc((part @ chosen)[:, None] + part, totals) for part in bad])
         i = int(areas.mean(0).argmax())
-        if areas[:, i].mean() < best + GAIN:
+        if areas[:, i].mean() <= best + GAIN * (1 - best):
             break
         best = float(areas[:, i].mean())
         chosen[i] += 1

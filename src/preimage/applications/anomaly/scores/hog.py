@@ -102,7 +102,7 @@ class HogResidual:
         mean = rows.mean(0)
         λ, V = torch.linalg.eigh((rows - mean).double().T.cov(correction=0))
         left = λ.clamp_min(0).cumsum(0) / λ.clamp_min(0).sum()  # ascending: the smallest first
-        self.state = {"mean": mean, "axes": V[:, left > 1 - self.kept].float()}
+        self.state = {"mean": mean, "axes": V[:, left > 1 - self.kept].float().contiguous()}
 
     def read(self, x: Tensor) -> Reading:
         cells, V = hog(x), self.state["axes"]
@@ -120,4 +120,5 @@ def _whitening(rows: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     """The mean (F,) of rows (N, F), and axes (F, F) along which they have unit variance."""
     mean = rows.mean(0)
     λ, V = torch.linalg.eigh((rows - mean).double().T.cov(correction=0))
-    return mean, (V / (λ.clamp_min(0) + ridge * λ.mean()).clamp_min(1e-12).sqrt()).float()
+    axes = V / (λ.clamp_min(0) + ridge * λ.mean()).clamp_min(1e-12).sqrt()
+    return mean, axes.float().contiguous()

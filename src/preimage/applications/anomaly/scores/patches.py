@@ -42,7 +42,7 @@ class Patches:
             u = self.prepared(x)
             n = (u.shape[2] - p + 1) * (u.shape[3] - p + 1)
             columns = F.unfold(u, p)  # (B, C p², n)
-            some = torch.randint(n, (len(u), min(each, n)), generator=generator)
+            some = torch.rand(len(u), n, generator=generator).argsort(1)[:, :each]
             index = some[:, None].expand(-1, columns.shape[1], -1)
             drawn.append(columns.gather(2, index).transpose(1, 2).flatten(0, 1))
         P = torch.cat(drawn).double()
