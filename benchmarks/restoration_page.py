@@ -8,9 +8,10 @@ from tables import table
 
 Result = dict[str, Any]
 HEAD = "## Restoration and inpainting (`benchmarks/restoration.py`)"
-TEXT = """PSNR in dB and SSIM inside what was hidden, and whether a digit is still one of its class to a
-LeNet that others trained, as *mean [95 % interval]* over images; in brackets after a method's, by how much ours is
-better (paired). *In the band*: the share of hidden values that lie in the calibrated 90 % band."""
+TEXT = """PSNR in dB and SSIM inside what was hidden, and whether a digit is still one of its class
+to a LeNet that others trained, as *mean [95 % interval]* over images; in brackets after a method's,
+by how much ours is better (paired). *In the band*: the share of hidden values that lie in the 90 %
+band, calibrated and not."""
 
 
 def restoration(results: list[Result]) -> str:

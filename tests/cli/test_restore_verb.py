@@ -74,6 +74,20 @@ def test_a_folder_of_masks_serves_each_photograph(preimage, vae, photos, here) -
     assert np.array_equal(before[known], after[known])
 
 
+@pytest.mark.parametrize("kind", [pytest.param("gan", marks=pytest.mark.slow), "cvae"])
+def test_models_of_other_kinds_fill_as_well(preimage, request, kind, photos, here) -> None:
+    run = request.getfixturevalue(kind)
+    done = preimage(
+        "inpaint", run, photos / "a.png", "--mask", "box:2,2,5,6", "--starts", 2, "-n", 2,
+        "--no-calibration", "--out", "out", "--json",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    before, after = pixels(photos / "a.png"), pixels(here / "out/filled/a.png")
+    known = np.ones((8, 8), bool)
+    known[2:6, 2:5] = False
+    assert np.array_equal(before[known], after[known])
+
+
 @pytest.mark.parametrize(
     "options",
     [
