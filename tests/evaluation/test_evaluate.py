@@ -296,3 +296,37 @@ def test_what_cannot_be_judged_is_refused_in_a_line(tmp_path: Path, digits) -> N
     (tmp_path / "taken" / "file").touch()
     with pytest.raises(InputError, match="exists already"):
         pi.evaluate(images, images, out=tmp_path / "taken")
+
+
+def test_only_what_is_asked_for_is_computed(digits, monkeypatch) -> None:
+    """A single score of a group does not pay for the others."""
+    images, _ = digits
+    costly = {
+        "preimage.metrics.quality": ("kernel_distance", "fidelity", "inception_score"),
+        "preimage.evaluation.memory_scores": ("copying", "authenticity", "near_copies"),
+        "preimage.evaluation.variety_scores": ("birthday",),
+        "preimage.evaluation.material": ("LogisticRegression",),
+    }
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("nobody asked for this")
+
+    with monkeypatch.context() as patched:
+        for module, names in costly.items():
+            for name in names:
+                patched.setattr(sys.modules[module], name, forbidden)
+        report = judged(images[600:1200], digits, "fid", "novelty")
+        assert [score.name for score in report.scores] == ["fid", "novelty"]
+    whole = judged(images[600:1200], digits, "quality", "memorisation")
+    assert whole["fid"] == report["fid"]
+    assert whole["novelty"] == report["novelty"]
+
+
+def test_neighbours_among_training_images_are_found_once(digits, monkeypatch) -> None:
+    images, _ = digits
+    asked = []
+    material = sys.modules["preimage.evaluation.material"]
+    plain = material.around
+    monkeypatch.setattr(material, "around", lambda *sets: asked.append(0) or plain(*sets))
+    judged(images[600:1200], digits, "memorisation")
+    assert len(asked) == 2  # around samples, and around what was held out

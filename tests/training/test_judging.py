@@ -56,3 +56,22 @@ def test_what_cannot_judge_is_refused_before_anything_is_written(tmp_path) -> No
     with pytest.raises(InputError, match="no encoder"):
         pi.training("digits", recipe="gan-mlp", best="squared-error", out=tmp_path / "b")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_prefers_what_is_like_the_real_images(name: str) -> None:
+    numbers = torch.Generator().manual_seed(0)
+    real, other = torch.randn(2, 300, 8, generator=numbers)
+    figure = FIGURES[name]
+    if figure.reconstructions:
+        other = real + 0.01 * other
+    good, bad = figure.of(other, real), figure.of(other + 3, real)
+    assert good > bad if figure.higher else good < bad
+
+
+def test_narrow_samples_are_precise_and_wide_ones_recall() -> None:
+    numbers = torch.Generator().manual_seed(0)
+    real, other = torch.randn(2, 300, 2, generator=numbers)
+    for scale, precise in ((0.1, True), (10.0, False)):
+        precision, recall = (FIGURES[n].of(scale * other, real) for n in ("precision", "recall"))
+        assert (precision > recall) == precise
