@@ -149,9 +149,12 @@ def test_traverse(preimage, run: Path, sides: Path) -> None:
     assert outcome.json["strengths"] == [-3, -2, -1, 0, 1, 2, 3]
     assert preimage("traverse", run, "--animation", "avi", "--out", "half").status == 2
     assert not Path("half").exists()  # not even the sheet
-    again = preimage("traverse", run)
-    assert again.status == 2
-    assert "exists already" in again.err
+    assert preimage("traverse", run).status == 0  # in the place of the earlier one
+    Path("mine").mkdir()
+    Path("mine/precious").touch()
+    refused = preimage("traverse", run, "--out", "mine")
+    assert refused.status == 2
+    assert "exists already" in refused.err
     real = preimage(
         "traverse", run, "--by", "sefa-2", "--images", "zeros/0.png", "--steps", 3, "--out", "real",
         "--json",

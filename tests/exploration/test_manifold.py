@@ -8,7 +8,7 @@ from torch import nn
 import preimage as pi
 from preimage.core import Uniform
 from preimage.exploration.direction import Direction, owner
-from preimage.exploration.manifold import manifold, quantiles
+from preimage.exploration.manifold import liveliest, manifold, quantiles
 
 
 def identity(*shape: int, **options) -> pi.LatentModel:
@@ -81,3 +81,19 @@ def test_along_directions_places_are_strengths() -> None:
 def test_what_cannot_be_is_refused(axes, options, message) -> None:
     with pytest.raises(pi.InputError, match=message):
         manifold(identity(3), axes, **options)
+
+
+def test_the_liveliest_numbers_are_those_that_move_the_image_most() -> None:
+    """G(z) = A z moves by 2 ‖A eᵢ‖; two columns are zero, as dead numbers' are."""
+    generator = nn.Linear(5, 8, bias=False)
+    with torch.no_grad():
+        generator.weight.copy_(torch.eye(8, 5) * torch.tensor([0.0, 3.0, 0.0, 1.0, 5.0]))
+    model = pi.wrap(
+        nn.Sequential(nn.Flatten(), generator),
+        data=pi.ImageSpec(1, 8, 1),
+        space=pi.LatentSpace((5, 1)),
+    )
+    assert liveliest(model) == [4, 1, 3, 0, 2]
+    assert liveliest(model, but=[1, 0]) == [4, 3, 2]
+    assert pi.manifold(model, size=2).names == ("z1", "z4")
+    assert pi.manifold(model, (3, None), size=2).names == ("z3", "z4")

@@ -146,3 +146,14 @@ def test_files_that_are_no_directions_are_refused(tmp_path: Path) -> None:
 def test_names_with_letters_of_any_language_pass() -> None:
     for name in ("笑", "улыбка", "a", "42", "class:3"):
         check_name(name)
+
+
+def test_a_broken_file_stops_only_who_needs_it(tmp_path: Path) -> None:
+    save_direction(tmp_path, direction("smile"))
+    direction_path(tmp_path, "glasses").write_bytes(b"hello")
+    with pytest.warns(UserWarning, match=r"glasses\.safetensors is broken.*left out"):
+        assert list(all_directions(tmp_path)) == ["smile"]
+    with pytest.warns(UserWarning, match="left out"):
+        assert list(all_directions(tmp_path, needed=["smile"])) == ["smile"]
+    with pytest.raises(InputError, match="is broken"):
+        all_directions(tmp_path, needed=["glasses"])

@@ -24,7 +24,7 @@ from preimage.core.words import words
 from preimage.data import Dataset
 from preimage.exploration.direction import Direction
 from preimage.exploration.explanation import Explanation, explanation_page
-from preimage.exploration.manifold import EDGES, SIZE, Manifold
+from preimage.exploration.manifold import EDGES, SIZE, Manifold, liveliest
 from preimage.exploration.manifold import manifold as _manifold
 from preimage.exploration.maps import NEIGHBOURS, LatentMap
 from preimage.exploration.maps import latent_map as _latent_map
@@ -130,7 +130,7 @@ def latent_map(
 
 def manifold(
     model: LatentModel | PathLike,
-    axes: Sequence[int | str | Direction] = (0, 1),
+    axes: Sequence[int | str | Direction | None] = (None, None),
     *,
     centre: Images | Tensor | None = None,
     size: int = SIZE,
@@ -141,7 +141,8 @@ def manifold(
 ) -> Manifold:
     """A grid of images over two numbers of the latent, or two directions.
 
-    axes: numbers of the latent, from 0; Directions; or names of those saved with the run.
+    axes: numbers of the latent, from 0; Directions; or names of those saved with the run. What is
+        None is the number that moves the image most, of those left.
     centre: a latent (*space.shape), or an image, through which the plane goes; unset, the mean.
     edges: quantiles of the normal distribution from edge to edge.
     out: a PNG file.
@@ -149,7 +150,7 @@ def manifold(
     Raises InputError for a dimension or direction that there is none of, and the same one twice.
     """
     ready = inverter(model, device=device)
-    known = [_axis(model, axis) for axis in axes]
+    known = _axes(model, ready.model, axes, label)
     z = None
     if isinstance(centre, Tensor) and centre.shape == ready.model.space.shape:
         z = centre
@@ -355,6 +356,22 @@ def _check_attribute(points: Points, by: str | None) -> None:
     if by is not None and by not in known:
         mend = nearest_name(by, known) if known else "nothing is known of these images"
         raise InputError(f"no attribute '{by}'; {mend}")
+
+
+def _axes(
+    model: LatentModel | PathLike,
+    net: LatentModel,
+    axes: Sequence[int | str | Direction | None],
+    label: int | str | None,
+) -> list[int | Direction]:
+    """Numbers and Directions, in the place of names and of what was left open."""
+    found = [None if axis is None else _axis(model, axis) for axis in axes]
+    left_open = sum(axis is None for axis in found)
+    if not left_open:
+        return [axis for axis in found if axis is not None]
+    taken = [axis for axis in found if isinstance(axis, int)]
+    chosen = iter(sorted(liveliest(net, but=taken, label=label)[:left_open]))
+    return [next(chosen, 0) if axis is None else axis for axis in found]
 
 
 def _axis(model: LatentModel | PathLike, axis: int | str | Direction) -> int | Direction:

@@ -290,7 +290,9 @@ def _kept(
         readings = fit_jointly(examples.latents, together, model=weights)
         found += [readings[name] for name in wanted]
     if elsewhere := [name for name in names if not of_images[name]]:
-        found += kept(elsewhere, {} if run is None else files.all_directions(run.path))
+        found += kept(
+            elsewhere, {} if run is None else files.all_directions(run.path, needed=elsewhere)
+        )
     return found
 
 

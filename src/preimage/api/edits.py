@@ -6,7 +6,7 @@ Functions of the public interface like those in `api`, upon which they stand.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -171,9 +171,11 @@ def edit_files(
     )  # fmt: skip
 
 
-def known(run: Path | None, directions: Directions) -> dict[str, Direction]:
+def known(
+    run: Path | None, directions: Directions, needed: Collection[str] = ()
+) -> dict[str, Direction]:
     """The directions there are, by name: those saved with a run, and those given."""
-    saved = {} if run is None else all_directions(run)
+    saved = {} if run is None else all_directions(run, needed=needed)
     return saved | {direction.name: direction for direction in directions}
 
 
@@ -187,15 +189,16 @@ def mover_of(
     """The way to move, of those that are saved with a run and those given."""
     if move not in MOVES:
         raise InputError(f"no way to move '{move}'; {nearest_name(move, MOVES)}")
+    needed = {*(asked.get("by") or ()), *(asked.get("to") or ()), *(asked.get("keep") or ())}
     if move == "linear":
-        return mover(known(run, directions), None, **asked)
+        return mover(known(run, directions, needed), None, **asked)
     there = run is not None and has_counterfactual(run)
     if counterfactual is None and run is not None and (there or move == "counterfactual"):
         counterfactual = load_counterfactual(run)
     if counterfactual is None and move == "counterfactual":
         raise InputError("a model has no counterfactuals of its own: give counterfactual=")
     return mover(
-        {} if move == "counterfactual" else known(run, directions), counterfactual, **asked
+        {} if move == "counterfactual" else known(run, directions, needed), counterfactual, **asked
     )
 
 

@@ -21,6 +21,22 @@ Images = PathLike | Tensor | np.ndarray | Image.Image | Dataset | Sequence[PathL
 Progress = Callable[[Step], None]
 
 
+RANDOM = "random:"  # and a seed: a sample of the prior, in the place of an image
+
+
+def random_seed(name: object) -> int | None:
+    """The seed of a name such as "random:7"; None where it is no such name.
+
+    Raises InputError where what follows the colon is no seed.
+    """
+    if not (isinstance(name, str | os.PathLike) and os.fspath(name).startswith(RANDOM)):
+        return None
+    seed = os.fspath(name).removeprefix(RANDOM)
+    if not seed.isdecimal():
+        raise InputError(f"'{os.fspath(name)}': the seed is a whole number, as in random:7")
+    return int(seed)
+
+
 class Tensors:
     """Images in memory, seen as a data set is."""
 

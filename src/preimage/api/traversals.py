@@ -15,7 +15,7 @@ from torch import Tensor
 
 from preimage.api import basics
 from preimage.api.inversions import inverter, latents
-from preimage.api.observations import PathLike, Progress
+from preimage.api.observations import PathLike, Progress, random_seed
 from preimage.core import InputError, LatentModel, Unsupported
 from preimage.exploration.decoding import check_room
 from preimage.exploration.direction import Direction, summary
@@ -134,10 +134,11 @@ def traverse_files(
     animation: also a moving picture of each: "gif", "webp" or "mp4".
 
     Raises InputError for directions that are not there or belong to another model, for an unknown
-    animation, and for an `out` that holds something.
+    animation, and for an `out` that holds something else.
     """
     folder = Path(out)
-    check_free(folder)
+    if not any(folder.glob("sheet*.png")):  # of an earlier traversal, which this one replaces
+        check_free(folder)
     if animation is not None:
         check_format(animation, FPS)
     ready = inverter(run, device=device)
@@ -183,12 +184,10 @@ def starting(
     **search: Any,
 ) -> Start:
     """Latents of images, or of samples where they are called "random" or "random:SEED"."""
-    word, _, number = str(images).partition(":")
-    if word == "random":
-        if number and not number.isdecimal():
-            raise InputError(f"'{images}' is no seed; give one like random:7")
+    asked = seed if str(images) == "random" else random_seed(images)
+    if asked is not None:
         check_room(ready.model, n)
-        z = ready.model.space.sample(n, seed=int(number) if number else seed)
+        z = ready.model.space.sample(n, seed=asked)
         return Start(z, ready.model.labels_for(n, label), tuple(f"sample {i}" for i in range(n)))
     if ready.model.conditional and label is None:
         raise Unsupported("this model is told the class of each image; give --label")

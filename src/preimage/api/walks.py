@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from preimage.api.inversions import encoded, latents
-from preimage.api.observations import Images, PathLike, Progress
+from preimage.api.observations import RANDOM, Images, PathLike, Progress, random_seed
 from preimage.api.observations import source as observed
 from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
@@ -33,7 +33,6 @@ from preimage.runs.pictures import save_animation, save_images, save_latents
 
 Model = LatentModel | PathLike | Inverter
 Place = Images  # or latents, as tensors (*space.shape) or (N, *space.shape)
-RANDOM = "random:"
 STILLS = "png"  # the format of frames as images, one file each
 INVERTS = ("auto", "encoder", "search")
 OWN = ("label", "invert", "device", "progress")  # options of a `_Finder`
@@ -271,11 +270,8 @@ class _Finder:
         if not isinstance(place, str | os.PathLike):
             return None
         text = os.fspath(place)
-        if text.startswith(RANDOM):
-            seed = text.removeprefix(RANDOM)
-            if not seed.isdecimal():
-                raise InputError(f"'{text}': the seed is a whole number, as in random:7")
-            return self.net.space.sample(1, seed=int(seed))
+        if (seed := random_seed(text)) is not None:
+            return self.net.space.sample(1, seed=seed)
         saved = SavedLatents.named(text)
         return None if saved is None else saved.read(self.net)
 

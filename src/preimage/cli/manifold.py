@@ -14,9 +14,13 @@ from preimage.cli.output import show
 def manifold(
     run: RunFolder,
     across: Annotated[
-        str, typer.Option(help="A number of the latent, from 0, or a saved direction.")
-    ] = "0",
-    up: Annotated[str, typer.Option(help="The same, for the other axis.")] = "1",
+        str | None,
+        typer.Option(
+            help="A number of the latent, from 0, or a saved direction. Unset, the number that "
+            "moves the image most."
+        ),
+    ] = None,
+    up: Annotated[str | None, typer.Option(help="The same, for the other axis.")] = None,
     centre: Annotated[
         str | None, typer.Option(help="An image that the plane goes through; unset, the mean.")
     ] = None,

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from preimage.core import InputError, LatentModel, LatentSpace, Uniform
-from preimage.exploration.decoding import check_room, decoded
+from preimage.exploration.decoding import AT_ONCE, check_room, decoded
 from preimage.exploration.direction import Direction
 
 EDGES = (0.05, 0.95)  # quantiles from edge to edge
 SIZE = 15  # places on an axis
+TRIED = 1024  # numbers of a latent, at most, of which the liveliest are looked for
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,29 @@ def manifold(
         edges=edges,
         label=None if labels is None else int(labels),
     )
+
+
+@torch.no_grad()
+def liveliest(
+    model: LatentModel, *, but: Sequence[int] = (), label: int | str | None = None
+) -> list[int]:
+    """The latent's numbers by how much of the image each moves, a step to either side of the mean.
+
+    Many of a model's numbers may be dead: a plane of two of those is one image again and again. Of
+    very large latents the first 1,024 are tried.
+    """
+    d = min(model.space.size, TRIED)
+    steps = torch.eye(d, model.space.size).repeat(2, 1)
+    steps[d:] *= -1
+    z = _mean(model.space).cpu().float() + steps.reshape(-1, *model.space.shape)
+    labels = model.labels_for(1, 0 if label is None and model.conditional else label)
+    moved = []
+    for rows in torch.arange(d).split(AT_ONCE):
+        either = None if labels is None else labels.expand(len(rows))
+        above, below = (decoded(model, z[i], either).cpu() for i in (rows, rows + d))
+        moved.append((above - below).flatten(1).square().sum(1))
+    order = torch.cat(moved).argsort(descending=True, stable=True).tolist()
+    return [i for i in order if i not in but]
 
 
 def _moved(z: Tensor, axis: int | Direction, values: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import warnings
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -99,9 +101,20 @@ def direction_names(run: Path) -> list[str]:
     return sorted(name for name in names if NAMES.fullmatch(name))
 
 
-def all_directions(run: Path) -> dict[str, Direction]:
-    """All directions of a run, by name."""
-    return {name: load_direction(run, name) for name in direction_names(run)}
+def all_directions(run: Path, *, needed: Collection[str] = ()) -> dict[str, Direction]:
+    """All directions of a run, by name; of a broken file there is a warning.
+
+    Raises InputError where one that is needed is broken.
+    """
+    found = {}
+    for name in direction_names(run):
+        try:
+            found[name] = load_direction(run, name)
+        except InputError as error:
+            if name in needed:
+                raise
+            warnings.warn(f"{error}; it is left out", stacklevel=2)
+    return found
 
 
 def remove_direction(run: Path, name: str) -> Path:
