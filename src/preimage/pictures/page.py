@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from preimage.pictures.plots import Plot
 from preimage.pictures.sheet import data_uri
+
+if TYPE_CHECKING:
+    from preimage.pictures.plots import Plot
 
 Cell = str | int | float | None
 
@@ -128,6 +131,8 @@ def _section(section: Section, anchor: str) -> str:
 
 def _figure(figure: Figure) -> str:
     picture = figure.picture
+    from preimage.pictures.plots import Plot
+
     if isinstance(picture, Plot):
         alt = _text(figure.alt or picture.alt)
         look = "plot wide" if figure.wide else "plot"

@@ -13,7 +13,7 @@ from preimage.core import InputError, LatentModel, Step
 from preimage.inversion import Inversion, Inverting
 from preimage.inversion.result import recorded_iterations
 from preimage.inversion.search import Status
-from preimage.pictures import curves, pairs, png
+from preimage.pictures import pairs, png
 from preimage.runs.files import write_bytes
 from preimage.runs.inversions import InversionFolder
 
@@ -131,6 +131,8 @@ class FiledInversion:
             row["name"]: (at, trace.tolist())
             for row, trace in zip(rows[:TRACED], traces, strict=False)
         }
+        from preimage.pictures import curves
+
         plot = curves(series, xlabel="iteration", ylabel="objective", log=True)
         write_bytes(self.folder.path / "trace.png", plot.png())
 

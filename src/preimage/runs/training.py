@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,12 +13,15 @@ import torch
 from preimage.core import InputError, Step
 from preimage.data import Dataset
 from preimage.models import build
-from preimage.pictures import Plot, curves, png, sheet
+from preimage.pictures import png, sheet
 from preimage.runs.checkpoint import load_checkpoint, save_checkpoint
 from preimage.runs.files import readable_errors
 from preimage.runs.run import Run
 from preimage.training.recipes import Plan
 from preimage.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from preimage.pictures import Plot
 
 try:
     import fcntl
@@ -146,6 +149,8 @@ def loss_curves(run: Run) -> Plot | None:
                 steps, values = series.setdefault(label, ([], []))
                 steps.append(record["step"])
                 values.append(record[key])
+    from preimage.pictures import curves  # with the plotting library, for which nobody waits
+
     return curves(series, xlabel="step", ylabel="loss") if series else None
 
 

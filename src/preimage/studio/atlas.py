@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from preimage.core import LatentModel
 from preimage.exploration.decoding import decoded
-from preimage.pictures.map import TILE
 from preimage.runs.files import write_out
 from preimage.studio.points import Points
 
+LARGEST = 2048  # pixels of a sheet's side
 SIDE = 32  # pixels of a thumbnail, at most
 PAGE = 1024  # pixels of a sheet: small enough for the first to be there at once
 QUALITY = 85  # of WebP
@@ -31,7 +31,7 @@ class Atlas:
     def __init__(self, points: Points, model: LatentModel):
         self.points, self.model = points, model
         self.tile = min(SIDE, max(model.data.shape[-2:]))
-        self.columns = TILE // self.tile
+        self.columns = LARGEST // self.tile
         self.rows = min(self.columns, max(1, PAGE // self.tile))
         self.sheets = -(-len(points) // (self.columns * self.rows))
 

@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from preimage.core import InputError
-from preimage.exploration.maps import LANDMARKS, principal_plane
 from preimage.runs.files import read_json
 from preimage.studio.chart import LATENT, Chart
-from preimage.studio.placing import about_path, positions_path
-from preimage.studio.points import Points
+from preimage.studio.points import Points, about_path, positions_path
 
 FEWEST = 50  # points below which one map is as good as another
 LOOK = 0.3  # seconds between looks at the process
@@ -23,6 +21,8 @@ LOOK = 0.3  # seconds between looks at the process
 
 def first_chart(points: Points) -> Chart:
     """The latents themselves where they are two numbers, and else their widest plane."""
+    from preimage.exploration.maps import principal_plane  # no page waits for this import
+
     flat = points.latents.flatten(1)
     if flat.shape[1] == 2:
         return Chart(LATENT, flat.numpy().astype(np.float32))
@@ -36,6 +36,8 @@ def better_chart(points: Points, *, stopping: threading.Event) -> Chart | None:
 
     Made in a process of its own, and kept for the next time.
     """
+    from preimage.exploration.maps import LANDMARKS
+
     if len(points) < FEWEST:
         return None
     many = len(points) > LANDMARKS and importlib.util.find_spec("umap") is not None

@@ -17,16 +17,7 @@ import torch
 
 from preimage.exploration.maps import latent_map
 from preimage.runs.files import write_bytes, write_json
-
-PLACED_BY = "points.npy"  # (N, d): what is to be kept near each other
-
-
-def positions_path(folder: Path, method: str) -> Path:
-    return folder / f"positions-{method}.f32"
-
-
-def about_path(folder: Path, method: str) -> Path:
-    return folder / f"positions-{method}.json"
+from preimage.studio.points import PLACED_BY, about_path, positions_path
 
 
 def place(folder: Path, method: str) -> None:

@@ -26,8 +26,8 @@ from preimage.exploration.unlabelled import image_features
 from preimage.inversion.fingerprint import fingerprint
 from preimage.runs.files import write_out
 from preimage.runs.run import Run
-from preimage.studio.placing import PLACED_BY
 
+PLACED_BY = "points.npy"  # (N, d): what the map is to keep near each other
 FORMAT = 1  # of what is kept; raised when it changes
 FOLDER = "studio"  # in the cache
 SAMPLED = 1000  # samples, where there are no images
@@ -122,6 +122,15 @@ def _encoded(
         y = None if told is None else told[rows].to(model.device)
         parts.append(model.encode(data.batch(rows).to(model.device), y).mean.float().cpu())
     return torch.cat(parts)
+
+
+def positions_path(folder: Path, method: str) -> Path:
+    """Where the positions of a map lie that was made of the points kept in a folder."""
+    return folder / f"positions-{method}.f32"
+
+
+def about_path(folder: Path, method: str) -> Path:
+    return folder / f"positions-{method}.json"
 
 
 def _folder(model: LatentModel, content: str) -> Path:
