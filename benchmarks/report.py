@@ -13,9 +13,11 @@ from anomaly_page import anomaly
 from editing_page import editing
 from interpolation_page import interpolation
 from machine import RESULTS, ROOT
+from maps_page import maps
 from recovery_page import recovery
 from restoration_page import restoration
 from retrieval_page import retrieval
+from studio_page import studio
 from tables import Target, table
 
 Result = dict[str, Any]
@@ -350,11 +352,13 @@ SECTIONS = {
     "inversion_losses": inversion_losses,
     "metrics": metrics,
     "interpolation": interpolation,
+    "maps": maps,
     "guided_sampling": guided_sampling,
     "editing": editing,
     "retrieval": retrieval,
     "restoration": restoration,
     "anomaly": anomaly,
+    "studio": studio,
 }
 
 
