@@ -74,6 +74,7 @@ def stills(browser, address: str, out: Path) -> None:
             page.get_by_role("slider", name="From A to B").fill("0.5")
         else:
             walk(page)
+        page.evaluate("document.querySelector('#panel').scrollTop = 0")
         page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.42)
         page.wait_for_timeout(1200)
         save(page.screenshot(), out / f"studio-{scheme}.png")

@@ -57,6 +57,8 @@ export function openCard(place, studio) {
       const { name, label, attributes } = await item(index);
       if (shown !== index) return;
       image.src = studio.url(`items/${index}/image`);
+      await image.decode();
+      if (shown !== index) return;
       const facts = Object.entries(attributes ?? {}).slice(0, MOST);
       fill(
         words,

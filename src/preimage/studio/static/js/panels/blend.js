@@ -121,7 +121,7 @@ function walk(studio) {
     const { base } = args.get();
     if (base.kind !== "blend") {
       a.set(base);
-      b.set({ kind: "sample", seed: Math.floor(Math.random() * 1e6) });
+      b.set(another(studio.session.data.n));
       strip();
     }
     follow();
@@ -222,6 +222,13 @@ function walk(studio) {
   }
 
   return { element, stop };
+}
+
+/** An image of the data, where there is one; else a sample. @param {number} n @returns {Base} */
+function another(n) {
+  const chance = Math.random();
+  if (n > 0) return { kind: "item", index: Math.floor(chance * n) };
+  return { kind: "sample", seed: Math.floor(chance * 1e6) };
 }
 
 /** A − B + C. @param {import("../types.js").Studio} studio */
