@@ -210,6 +210,19 @@ def test_a_folder_cut_at_any_moment_is_found_again_or_passed_over(tmp_path: Path
         again.close()
 
 
+def test_two_studios_of_one_run_leave_each_other_s_jobs_alone(queue: Queue) -> None:
+    hung = queue.submit("hang", {})
+    until(lambda: hung.state.get("stage") == "hang", "the work")
+    other = Queue(queue.folder, module="odd_kinds")
+    other.start()
+    assert other.folder == queue.folder.with_name(f"{queue.folder.name}-2")
+    assert other.jobs() == []
+    other.close()
+    assert hung.record.status == "running"
+    queue.cancel(hung.record.id)
+    ended(hung)
+
+
 def test_the_queue_is_bounded_and_tidied(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "WAITING", 3)
     monkeypatch.setattr(room, "KEPT", 2)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
+import itertools
 import os
 import shutil
 import signal
@@ -25,6 +27,11 @@ from typing import Any
 from preimage.core import InputError
 from preimage.runs.files import readable_errors
 from preimage.studio.jobs.folder import ENDED, IDS, JobFolder, Lines, Record
+
+try:
+    import fcntl
+except ImportError:  # Windows: two studios of one run would do each other's jobs
+    fcntl = None
 
 MODULE = "preimage.studio.jobs.kinds"
 LANES = ("now", "background", "training")
@@ -139,19 +146,22 @@ class Queue:
     """`start()`, `submit(…)`, `cancel(…)`, `close()`; safe to call from any thread."""
 
     def __init__(self, folder: Path, *, run: Path | None = None, module: str = MODULE):
-        """folder: where jobs are kept. run: what the warm worker opens. module: of the kinds."""
+        """folder: where jobs are kept; beside it, where another studio has it.
+
+        run: what the warm worker opens. module: of the kinds.
+        """
         self.folder, self.run, self.module = folder, run, module
         self.kinds = importlib.import_module(module).KINDS
         self._jobs: dict[str, Job] = {}  # by id, the oldest first
         self._workers: dict[str, Worker] = {}  # by lane
         self._listeners: list[Listener] = []
+        self._held: io.TextIOWrapper | None = None  # the lock of the folder
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._look_after, name="jobs", daemon=True)
 
     def start(self) -> None:
-        with readable_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._held = _free(self.folder)
         self._recover()
         self._thread.start()
 
@@ -174,6 +184,8 @@ class Queue:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     worker.process.wait(max(0.0, deadline - time.monotonic()))
             self._workers.clear()
+            if self._held is not None:
+                self._held.close()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call it with what a page is told at every change; what is returned ends that."""
@@ -345,6 +357,22 @@ class Queue:
             else:
                 self._set(job, "queued", "")
         self._tidy()
+
+
+def _free(folder: Path) -> tuple[Path, io.TextIOWrapper]:
+    """The folder, or FOLDER-2, … where another studio is at work in it; and the hold on it."""
+    for number in itertools.count(1):
+        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        with readable_errors(place):
+            place.mkdir(parents=True, exist_ok=True)
+            held = (place / ".lock").open("w")
+        try:
+            if fcntl is not None:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return place, held
+        except OSError:
+            held.close()
+    raise AssertionError  # there is always another number
 
 
 def _death(status: int | None) -> str:
