@@ -17,6 +17,7 @@ from preimage.applications.anomaly.scores.patches import Patches
 from preimage.applications.anomaly.scores.score import Score
 from preimage.core import ImageSpec, LatentModel, LatentSpace
 from preimage.core.neighbours import nearest
+from preimage.inversion.operators import Blur
 
 SIDE = 24
 
@@ -109,11 +110,13 @@ def test_patches_are_the_mahalanobis_distance_of_every_patch() -> None:
     mean, C = patches.mean(0), patches.T.cov(correction=0)
     λ = torch.linalg.eigvalsh(C).mean()
     P = torch.linalg.inv(C + 0.05 * λ * torch.eye(16, dtype=torch.float64))
-    u = score.prepared(images[:1])
-    w = nn.functional.conv2d(u, score.state["bank"], -score.state["offset"]).square().sum(1)
-    δ = nn.functional.unfold(u, 4)[0].T.double() - mean
-    expected = torch.einsum("np,pq,nq->n", δ, P, δ)
-    assert torch.allclose(w.flatten().double(), expected, rtol=1e-3)
+    δ = nn.functional.unfold(images[:1], 4)[0].T.double() - mean
+    expected = torch.einsum("np,pq,nq->n", δ, P, δ).log().reshape(1, 1, 21, 21)
+    maps = score.read(images[:1]).maps
+    assert maps is not None
+    inner = slice(5, -5)  # a blur reaches 4 cells
+    found = maps[0, 2:23, 2:23][inner, inner].double()
+    assert torch.allclose(found, Blur(1.0)(expected)[0, 0, inner, inner], atol=1e-3)
 
 
 def test_the_distance_of_edges_is_scikit_learns() -> None:
