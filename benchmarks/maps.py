@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 import machine
+from maps_page import maps
 from preimage.exploration.maps import LatentMap, latent_map
 from preimage.pictures.map import SIDE, drawn_map, thumbnail_places, thumbnail_side
 from preimage.runs.maps import save_map
-from tables import table
 
 D, CLUSTERS, SHAPE = 32, 10, (3, 32, 32)
 METHODS = ("pca", "t-sne", "umap", "files")
@@ -93,31 +93,18 @@ def main() -> None:
         torch.set_num_threads(1)
         print(json.dumps(measured(options.only, options.points)))
         return
-    rows = []
+    rows: list[dict[str, Any]] = []
     for method in METHODS:
         name = f"maps-{method}-{options.points}"
         if machine.read(name) is None:
             command = [sys.executable, __file__, "--only", method, "--points", str(options.points)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             machine.write(name, json.loads(done.stdout.splitlines()[-1]), rooms=ROOMS)
-        rows.append(machine.read(name))
+        rows.append(machine.read(name) or {})
+    result = {"benchmark": "maps", "rows": rows}
     if options.points == 100_000:
-        machine.write("maps", {"rows": rows}, rooms=ROOMS)
-    head = ["", "points", "seconds", "CPU seconds", "memory, MB", "trustworthiness", "kept"]
-    print(table(head, [row_of(row) for row in rows if row]))
-
-
-def row_of(row: dict[str, Any]) -> list[str]:
-    trusted, kept = row["trustworthiness"], row["kept"]
-    return [
-        row["method"],
-        f"{row['points']:,}",
-        f"{row['seconds']:.1f}",
-        f"{row['cpu_seconds']:.1f}",
-        f"{row['memory']:.0f}",
-        "" if trusted is None else f"{trusted['value']:.3f}",
-        "" if kept is None else f"{kept['value']:.0%}",
-    ]
+        machine.write("maps", result, rooms=ROOMS)
+    print(maps([result]))
 
 
 if __name__ == "__main__":
