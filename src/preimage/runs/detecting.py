@@ -119,7 +119,7 @@ class FiledDetection:
         result |= {"csv": str(self.folder / "scores.csv")}
         result |= {"report": str(self.folder / "report.html")}
         worst = sorted(found, key=lambda row: -row["score"])
-        sheet = self._explanations([row["index"] for row in worst[:EXPLAINED]])
+        sheet = self._explanations(worst[:EXPLAINED])
         write_bytes(self.folder / "explanations.png", png(sheet))
         write_bytes(self.folder / "scores.csv", _table(found))
         page = detection_page(self.inspector, worst, self.folder, sheet, skipped=skipped)
@@ -150,6 +150,7 @@ class FiledDetection:
             "regions": [region.to_json() for region in finding.regions],
             "mask": None,
             "heat": f"heat/{file}",
+            "worst": list(finding.worst),
         }
         if finding.anomalous:
             row["mask"] = f"masks/{file}"
@@ -163,10 +164,14 @@ class FiledDetection:
             path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, png(image, quick=True))
 
-    def _explanations(self, worst: Sequence[int]) -> Image.Image:
+    def _explanations(self, worst: Sequence[Mapping[str, Any]]) -> Image.Image:
         """The oddest tiles of some photographs, looked at again."""
-        found = list(self.inspector.inspected(self.pictures.open(k) for k in worst))
-        return explained(self.inspector, found)
+        tiles = []
+        for row in worst:
+            left, top, right, bottom = row["worst"]
+            photo = self.pictures.open(row["index"])
+            tiles.append(self.inspector.framing.seen(photo, (left, top, right, bottom)))
+        return explained(self.inspector, tiles, [f"p = {row['p_value']:.2g}" for row in worst])
 
     # --- what is kept ---
 
@@ -239,21 +244,20 @@ def warmed(
     return heat(shown, finding.map / (2 * level), boxes=boxes, scale=scale)
 
 
-def explained(inspector: Inspector, found: Sequence[Finding]) -> Image.Image:
-    """What was seen in the oddest tiles, what the model made of them, the difference, and heat."""
+def explained(inspector: Inspector, tiles: Sequence[Tensor], under: Sequence[str]) -> Image.Image:
+    """What was seen in tiles, what the model made of them, the difference, and heat."""
     rows: dict[str, list[Tensor]] = {}
-    for finding in found:
-        why = inspector.explain(finding)
-        parts: dict[str, Any] = {"seen": finding.tile}
+    for tile in tiles:
+        why = inspector.detector.explain(tile[None])
+        parts: dict[str, Any] = {"seen": tile}
         if why.reconstruction is not None and why.residual is not None:
             parts |= {"redrawn": why.reconstruction[0], "difference": why.residual[0]}
         hot = why.maps[0].numpy() / (2 * max(inspector.pixel_threshold, 1e-6))
-        seen = ((finding.tile + 1) * 127.5).round().to(torch.uint8).expand(3, -1, -1)
+        seen = ((tile + 1) * 127.5).round().to(torch.uint8).expand(3, -1, -1)
         warm = np.array(heat(seen.permute(1, 2, 0).numpy(), hot))
         parts["heat"] = torch.from_numpy(warm).permute(2, 0, 1) / 127.5 - 1
         for name, part in parts.items():
             rows.setdefault(name, []).append(_square(part))
-    under = [f"p = {finding.p_value:.2g}" for finding in found]
     return pairs({name: torch.stack(part) for name, part in rows.items()}, under=under, padding=4)
 
 
