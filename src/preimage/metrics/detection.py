@@ -149,7 +149,7 @@ class PixelCounts(Counts):
     def add(self, values: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """values: the map (H, W) of one image; wrong: its mask (H, W) bool."""
         bins, weights = super().add(values, wrong)
-        labels, count = ndimage.label(wrong, TOUCHING)
+        labels, count = ndimage.label(wrong, TOUCHING)  # type: ignore[misc]
         for region, box in enumerate(ndimage.find_objects(labels), start=1):
             inside = np.bincount(bins[box][labels[box] == region])
             at = inside.nonzero()[0]

@@ -56,7 +56,7 @@ class Growing:
     def add(self, values: np.ndarray) -> None:
         """The next rows (k, W) of the map."""
         mask = values > self.threshold
-        labels, count = ndimage.label(mask, TOUCHING)
+        labels, count = ndimage.label(mask, TOUCHING)  # type: ignore[misc]
         first = len(self._parts)
         if count:
             index = np.arange(1, count + 1)
@@ -93,7 +93,7 @@ class Growing:
                 found.append(Region(left, top, right - left, bottom - top, part.area, part.peak))
                 continue
             inside = whole[top:bottom, left:right]
-            labels, _ = ndimage.label(inside, TOUCHING)
+            labels, _ = ndimage.label(inside, TOUCHING)  # type: ignore[misc]
             inside[labels == labels[part.seed[0] - top, part.seed[1] - left]] = False
         return whole, sorted(found, key=lambda region: -region.peak)
 
