@@ -81,8 +81,9 @@ class PlantedDefects:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        plain = net.to(memory_format=torch.contiguous_format).state_dict()
-        self.state = {name: value.detach().clone() for name, value in plain.items()}
+        plain = torch.contiguous_format
+        kept = {k: v.detach().clone(memory_format=plain) for k, v in net.state_dict().items()}
+        self.state = kept
         self._net = None  # opened again from the state, so that both read alike to the last bit
 
     def read(self, x: Tensor) -> Reading:
