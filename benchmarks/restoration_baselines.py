@@ -61,11 +61,12 @@ def non_local_means(y: Tensor, sigma: float) -> Tensor:
     """scikit-image's, with the noise level known and its manual's factors."""
     rows = []
     for image in y.permute(0, 2, 3, 1).double().numpy():
+        grey = image.shape[2] == 1  # a single channel it takes for none
         cleaned = denoise_nl_means(
-            image, h=0.8 * sigma, sigma=sigma, fast_mode=True, patch_size=5, patch_distance=6,
-            channel_axis=2,
+            image[:, :, 0] if grey else image, h=0.8 * sigma, sigma=sigma, fast_mode=True,
+            patch_size=5, patch_distance=6, channel_axis=None if grey else 2,
         )  # fmt: skip
-        rows.append(cleaned.reshape(image.shape))  # which loses a single channel
+        rows.append(cleaned.reshape(image.shape))
     return torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2).to(y).clamp(-1, 1)
 
 
