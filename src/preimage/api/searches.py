@@ -268,7 +268,7 @@ def _of_images(
 def _of_ids(found: Index, ids: Sequence[int], model: LatentModel | None) -> _Asked:
     """Images of the index, by their thumbnails."""
     entries = found.entries(ids)
-    shape = SHAPE if model is None else (model.data.channels, *model.data.shape[1:])
+    shape = SHAPE if model is None else (model.data.channels, model.data.height, model.data.width)
     x = torch.from_numpy(np.stack([opened(e.thumbnail, shape) for e in entries]))
     z = torch.from_numpy(np.stack([e.latent for e in entries])).reshape(-1, *found.about.latent)
     return _Asked(tuple(f"#{e.id} {Path(e.name).name}" for e in entries), x, z)

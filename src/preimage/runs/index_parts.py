@@ -137,7 +137,7 @@ class OpenPart:
 
     def rows(self, vectors: np.ndarray, kept: np.ndarray) -> Rows:
         """The rows (count,) bool that are kept, to be written anew."""
-        some = np.flatnonzero(kept)
+        some = np.flatnonzero(kept).tolist()
         return Rows(
             [self.name(row) for row in some],
             self.images["hashes"][some],
@@ -227,7 +227,7 @@ class OpenLists:
         facts = np.zeros((L, 3), np.uint64)  # of each list: vectors, room, where it begins
         facts[:, 0] = facts[:, 1] = sizes
         facts[:, 2] = arrays.offsets["lists"] + (np.cumsum(sizes) - sizes) * each
-        stored = faiss.OnDiskInvertedLists(L, 4 * width, "")
+        stored: Any = faiss.OnDiskInvertedLists(L, 4 * width, "")
         stored.filename, stored.read_only = str(arrays.path), True
         stored.totsize = arrays.path.stat().st_size
         stored.prefetch_nthread = 0  # one thread more would only wait for the disk
@@ -254,10 +254,11 @@ class OpenLists:
             distances, found = nearest(queries, self.vectors(rows), k)
             return distances, rows[found]
         L, probe = self._index.nlist, self._index.nprobe
-        options = faiss.SearchParametersIVF(nprobe=min(L, -(-probe * self.count // kept)))
+        library: Any = faiss  # whose stubs know neither options nor selectors
+        options = library.SearchParametersIVF(nprobe=min(L, -(-probe * self.count // kept)))
         if keep is not None:
             bits = np.packbits(keep, bitorder="little")
-            options.sel = selector = faiss.IDSelectorBitmap(bits)  # noqa: F841  # must live on
+            options.sel = selector = library.IDSelectorBitmap(bits)  # noqa: F841  # must live on
         return self._index.search(queries, min(k, kept), params=options)
 
 
