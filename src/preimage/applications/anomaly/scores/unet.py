@@ -69,7 +69,7 @@ class PlantedDefects:
         crop = min(CROP, *(side // 8 * 8 for x in good for side in x.shape[1:]))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.derive(seed, "U-Net"))
-            net = UNet(good[0].shape[0], self.width).to(memory_format=torch.channels_last)
+            net = UNet(good[0].shape[0], self.width)
         optimiser = torch.optim.AdamW(net.parameters(), weight_decay=1e-3)
         net.train()
         for step in range(self.steps):
@@ -77,13 +77,11 @@ class PlantedDefects:
             for group in optimiser.param_groups:
                 group["lr"] = 3e-3 * warm * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
             x, marked = batch(good, crop, g)
-            loss = focal(net(x.to(memory_format=torch.channels_last)), F.avg_pool2d(marked, 2))
+            loss = focal(net(x), F.avg_pool2d(marked, 2))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        plain = torch.contiguous_format
-        kept = {k: v.detach().clone(memory_format=plain) for k, v in net.state_dict().items()}
-        self.state = kept
+        self.state = {k: v.detach().clone() for k, v in net.state_dict().items()}
         self._net = None  # opened again from the state, so that both read alike to the last bit
 
     def read(self, x: Tensor) -> Reading:
