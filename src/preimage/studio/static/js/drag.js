@@ -2,17 +2,20 @@
 /** Pictures dragged from one place of the page to another, and files dropped on it. */
 
 import { upload } from "./api.js";
+import { baked } from "./pictures.js";
 import { toast } from "./toast.js";
 
 /** @typedef {import("./types.js").Base} Base */
 
 const KIND = "application/x-preimage-base";
 
-/** @param {HTMLElement} element @param {() => Base | null} base what is dragged */
-export function draggable(element, base) {
+/** @param {HTMLElement} element
+ * @param {() => Base | import("./types.js").Args | null} what is dragged: a base, or a whole state,
+ *   whose edits go with it */
+export function draggable(element, what) {
   element.draggable = true;
   element.addEventListener("dragstart", (event) => {
-    const value = base();
+    const value = what();
     if (!value || !event.dataTransfer) return event.preventDefault();
     event.dataTransfer.setData(KIND, JSON.stringify(value));
     event.dataTransfer.effectAllowed = "copy";
@@ -45,20 +48,20 @@ export function dropzone(element, take, { files = false } = {}) {
     event.preventDefault();
     event.stopPropagation();
     const text = event.dataTransfer.getData(KIND);
-    if (text) return take(JSON.parse(text));
     const file = event.dataTransfer.files[0];
-    if (file) take(await received(file));
+    try {
+      const value = text ? JSON.parse(text) : null;
+      if (value) take("base" in value ? await baked(value) : value);
+      else if (file) take(await received(file));
+    } catch (error) {
+      toast(/** @type {Error} */ (error).message, { kind: "error" });
+    }
   });
 }
 
 /** An image file, uploaded. @param {Blob} file @returns {Promise<Base>} */
 export async function received(file) {
-  try {
-    return { kind: "image", id: (await upload(file)).id };
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, { kind: "error" });
-    throw error;
-  }
+  return { kind: "image", id: (await upload(file)).id };
 }
 
 // A file dropped beside every zone would make the browser leave the page.

@@ -3,6 +3,7 @@
 
 import { button, fill, h } from "./dom.js";
 import { received } from "./drag.js";
+import { toast } from "./toast.js";
 import { describe } from "./words.js";
 
 /** @typedef {import("./types.js").Base} Base */
@@ -34,7 +35,12 @@ export class Picker {
     const file = h("input", { type: "file", accept: "image/*", hidden: true });
     file.addEventListener("change", async () => {
       const chosen = file.files?.[0];
-      if (chosen) this.answer(await received(chosen));
+      if (!chosen) return;
+      try {
+        this.answer(await received(chosen));
+      } catch (error) {
+        toast(/** @type {Error} */ (error).message, { kind: "error" });
+      }
     });
     this.say(`${title}: point at the map, or press Escape.`);
     fill(

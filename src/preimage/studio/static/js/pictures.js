@@ -1,14 +1,13 @@
 // @ts-check
 /** Small pictures of states, and states made into something that can be dragged. */
 
-import { render } from "./api.js";
+import { api, render } from "./api.js";
 import { h } from "./dom.js";
 import { drawPicture } from "./painting.js";
 import { describe, edited } from "./words.js";
 
 /** @typedef {import("./types.js").Args} Args */
 /** @typedef {import("./types.js").Base} Base */
-/** @typedef {import("./types.js").Studio} Studio */
 
 /** @param {Base} base @param {Args} [args] whose label is kept @returns {Args} */
 export const plain = (base, args) => ({ base, moves: {}, dims: {}, label: args?.label ?? null });
@@ -35,9 +34,9 @@ export async function drawArgs(canvas, args) {
 }
 
 /** The state as a base: with its edits kept by the server as a latent, where there are any.
- * @param {Studio} studio @param {Args} args @returns {Promise<Base>} */
-export async function baked(studio, args) {
+ * @param {Args} args @returns {Promise<Base>} */
+export async function baked(args) {
   if (!edited(args)) return args.base;
-  const { id } = await studio.api("latents", { body: { args } });
+  const { id } = await api("latents", { body: { args } });
   return { kind: "latent", id };
 }

@@ -5,7 +5,6 @@ import { button, fill, h } from "../dom.js";
 import { draggable } from "../drag.js";
 import { exporter } from "../exports.js";
 import { copy } from "../tools.js";
-import { baked } from "../pictures.js";
 import { describe, describeEdits, edited } from "../words.js";
 
 /** @typedef {import("../types.js").Args} Args */
@@ -122,10 +121,7 @@ export function mount(element, studio) {
       h("img", { class: "thumb", src: studio.url(`gallery/${entry.id}/thumbnail`), alt: "" }),
       h("span", null, entry.title),
     );
-    /** @type {import("../types.js").Base} */
-    let base = entry.args.base;
-    tile.addEventListener("pointerdown", async () => (base = await baked(studio, entry.args)));
-    draggable(tile, () => base);
+    draggable(tile, () => entry.args);
     const away = button({ icon: "trash", kind: "quiet", title: `Remove ${entry.title}`, onClick: remove });
 
     async function remove() {

@@ -5,7 +5,6 @@ import { button, fill, h } from "../dom.js";
 import { draggable, dropzone } from "../drag.js";
 import { bind } from "../keys.js";
 import { drawPicture, painter } from "../painting.js";
-import { baked } from "../pictures.js";
 import { describe, describeEdits, edited } from "../words.js";
 
 /** @typedef {import("../types.js").Args} Args */
@@ -75,12 +74,8 @@ export function openView(place, studio) {
   }
 
   // The picture can be dragged onto A, B or C, and pictures and files dropped on it.
-  /** @type {import("../types.js").Base | null} */
-  let carried = null;
-  picture.addEventListener("pointerenter", () => (carried = null));
-  picture.addEventListener("pointerdown", async () => (carried = await baked(studio, args.get())));
-  draggable(picture, () => carried ?? args.get().base);
-  dropzone(place, (base) => studio.show(base), { files: true });
+  draggable(picture, () => args.get());
+  dropzone(place, take, { files: true });
 
   const original = holdButton(studio, overlay);
   const smooth = scaling(place);
@@ -93,6 +88,12 @@ export function openView(place, studio) {
     smooth,
     button({ icon: "reset", kind: "quiet", title: "Take all edits back (X)", onClick: reset }),
   );
+
+  /** A latent has its edits in it already. @param {import("../types.js").Base} base */
+  function take(base) {
+    if (base.kind === "latent") args.patch({ base, moves: {}, dims: {} });
+    else studio.show(base);
+  }
 
   function random() {
     args.patch({ base: { kind: "sample", seed: Math.floor(Math.random() * 1e6) } });
