@@ -18,6 +18,7 @@ from preimage.applications.restoration import (
     weighted_quantile,
 )
 from preimage.core import InputError, Unsupported
+from preimage.inversion.posterior import ROUNDING
 
 SIDE, d = 8, 6
 D = SIDE * SIDE
@@ -175,6 +176,45 @@ def test_two_explanations_are_both_found_and_offered():
     assert (found.high[:, :, SIDE // 2 :] > 0.4).all()
 
 
+def test_a_critic_moves_the_posterior_by_what_it_says():
+    """Of a linear critic c = ⟨v, x⟩ all but c is as it was, and c is N(m, s²) σ(c)^λ."""
+    net, σ, λ = Linear(), 0.3, 20.0
+    v = torch.randn(D, generator=torch.Generator().manual_seed(9))
+    linear = nn.Linear(D, 1, bias=False)
+    linear.weight.data = v[None]
+    critic = nn.Sequential(nn.Flatten(), linear, nn.Flatten(0))
+    spec, space = pi.ImageSpec(1, SIDE, SIDE), pi.LatentSpace((d,))
+    model = pi.wrap(net, data=spec, space=space, critic=critic)
+    x = model.sample(2, seed=1)
+    through, nothing = pi.Noise(σ), Discrepancy.none(D, ROUNDING)
+    y = observed(through, x)
+    worker = Restorer(pi.inverter(model), nothing, samples=4096, adversarial=λ)
+    found = worker.restore(y, through)
+
+    B, b = net.B.detach().double(), net.b.detach().double()
+    noise = σ**2 + 2 * ROUNDING**2
+    Σ = torch.linalg.inv(B.T @ B / noise + torch.eye(d))
+    μ = (y.flatten(1).double() - b) @ B / noise @ Σ  # of z, without the critic
+    a = B.T @ v.double()
+    for i in range(2):
+        m, s = float(b @ v.double() + μ[i] @ a), float((a @ Σ @ a).sqrt())
+        c = np.linspace(m - 8 * s, m + 8 * s, 4001)
+        logs = -((c - m) ** 2) / (2 * s**2) - λ * np.logaddexp(0, -c)
+        mode, weights = c[logs.argmax()], np.exp(logs - logs.max())
+        mean = (weights * c).sum() / weights.sum()
+        assert mode - m > s / 2  # it says something at all
+        z = μ[i] + Σ @ a * (mode - m) / s**2
+        assert torch.allclose(found.z[i, 0].double(), z, atol=5e-3)
+        assert abs(float(found.images[i].flatten() @ v) - mean) < 0.1 * s
+
+
+def test_a_model_without_a_critic_says_so(model):
+    with pytest.raises(Unsupported, match="no critic"):
+        Restorer(pi.inverter(model), adversarial=1.0)
+    with pytest.raises(InputError, match="below 0"):
+        Restorer(pi.inverter(model), adversarial=-1.0)
+
+
 def test_fillings_are_ranked_and_the_first_is_the_likeliest(model, left, truth):
     through = pi.Mask(mask())
     worker = Restorer(pi.inverter(model), left)
@@ -255,7 +295,7 @@ def test_weighted_quantiles_are_those_of_repeated_samples():
 
 
 def test_too_few_examples_are_named():
-    with pytest.raises(InputError, match="5 examples are too few.*at least 16"):
+    with pytest.raises(InputError, match=r"5 examples are too few.*at least 16"):
         Discrepancy.of(torch.zeros(5, 1, 4, 4))
 
 

@@ -49,6 +49,7 @@ def restorer(
     heldout: Tensor | None = None,
     starts: int = 8,
     samples: int = 64,
+    adversarial: float = 0.0,
     device: str = "auto",
     seed: int = 0,
     progress: Progress | None = None,
@@ -61,8 +62,10 @@ def restorer(
     heldout: more of them, which the model was not trained on: by these the bands are calibrated,
         else by images that the model draws; unset, those that a run held out.
     starts: searches of each image; samples: of each posterior.
+    adversarial: weight, in nats, of softplus(−D(G(z))), D the model's critic (Yeh et al. 2017).
 
-    Raises InputError for fewer than 16 examples.
+    Raises InputError for fewer than 16 examples, and Unsupported where `adversarial` is given of a
+    model without a critic.
     """
     if isinstance(model, Restorer):
         return model
@@ -87,7 +90,10 @@ def restorer(
         left, prior = Discrepancy.of(left_over), learned_prior(z, seed)
         if heldout is not None and len(heldout):
             left = left.scaled_to(explained(ready, heldout, None)[1])
-    return Restorer(ready, left, prior, heldout, starts=starts, samples=samples, seed=seed)
+    return Restorer(
+        ready, left, prior, heldout,
+        starts=starts, samples=samples, adversarial=adversarial, seed=seed,
+    )  # fmt: skip
 
 
 def restore(
@@ -267,7 +273,7 @@ def inpaint_files(
     settings = {
         "run": str(run), "source": str(images), "mask": str(mask), "method": method, "blend": blend,
         "feather": feather, "context": context, "tune": int(tune), "label": label, "seed": seed,
-        "fillings": n,
+        "adversarial": 0.0 if ready is None else ready.adversarial, "fillings": n,
     }  # fmt: skip
     return FiledInpainting(
         photos, worker, holes, folder, settings=settings, n=_count(n), number=number,

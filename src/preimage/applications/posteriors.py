@@ -12,6 +12,9 @@ posterior is a mixture of the Laplace approximations about the ends, each with i
 Theory, Methods and Examples", §9.2), as far as enough of them are left with any weight. Given z,
 what is left of x is Gaussian again, in closed form.
 
+Latents whose images the model's critic D takes for drawn ones may be made less likely, as in Yeh et
+al. 2017, equation 4: with λ softplus(−D(G(z))) added to the energy, the prior is p(z) σ(D(G(z)))^λ.
+
 S⁻¹ = Ψ^−½ (I − U C⁻¹ Uᵀ) Ψ^−½ with U = Ψ^−½ A W and C = I + Uᵀ U, so nothing of the size of an
 image squared is ever formed.
 """
@@ -21,6 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from preimage.applications.discrepancy import Discrepancy
@@ -57,9 +61,16 @@ class Seen:
     rest: Tensor  # the variance of each pixel that is left of Ψ: (B, D)
     floor: Tensor  # the variance of what is observed, besides what the generator leaves: (B,)
     prior: Prior | None  # of the latents; None: the space's own
+    adversarial: float  # λ
 
     @staticmethod
-    def of(problem: Problem, left: Discrepancy, noise: Tensor, prior: Prior | None = None) -> Seen:
+    def of(
+        problem: Problem,
+        left: Discrepancy,
+        noise: Tensor,
+        prior: Prior | None = None,
+        adversarial: float = 0.0,
+    ) -> Seen:
         """noise: σ of the observations themselves, (B,), or (1,) for all.
 
         Raises Unsupported where there is a discrepancy and A is not linear.
@@ -98,7 +109,7 @@ class Seen:
         shift, root, U, factor, rest, floors = stacked
         where = (root > 0).any(0).nonzero()[:, 0]
         shift, root, U = shift[:, where], root[:, where], U[:, where]
-        return Seen(where, shift, root, U, factor, rest, floors, prior)
+        return Seen(where, shift, root, U, factor, rest, floors, prior, adversarial)
 
     def select(self, rows: Tensor) -> Seen:
         """Those of some images, (M,) indices."""
@@ -242,7 +253,11 @@ def energy(problem: Problem, seen: Seen, z: Tensor) -> Tensor:
     """−log p(y, z), up to a constant: (B, d) → (B,) float64."""
     r = seen.errors(problem, problem.observe(z))
     known = log_prior(problem, z, None) if seen.prior is None else seen.prior.log_prob(z).double()
-    return seen.energy(r) - known
+    energies = seen.energy(r) - known
+    if seen.adversarial:
+        drawn = problem.model.critic(problem.images(z), problem.labels).double()
+        energies = energies + seen.adversarial * F.softplus(-drawn)
+    return energies
 
 
 @torch.no_grad()
@@ -253,11 +268,12 @@ def mixture(
     *,
     noise: Tensor,  # σ of the observations: (B,), or (1,) for all
     prior: Prior | None = None,  # of the latents; None: the space's own
+    adversarial: float = 0.0,  # λ, of a model with a critic
     steps: int = STEPS,
 ) -> Mixture:
     """The posterior of B images from searches that begin at the starts."""
     B, S, d = starts.shape
-    seen = Seen.of(problem, left, noise, prior)
+    seen = Seen.of(problem, left, noise, prior, adversarial)
     rows = torch.arange(B, device=starts.device)
     if S > 2:  # of many, the best third goes on
         many = rows.repeat_interleave(S)
@@ -335,7 +351,21 @@ def _expanded(problem: Problem, seen: Seen, z: Tensor) -> tuple[Tensor, Tensor, 
     gradient = (J.mT @ r[:, :, None] - projected.mT @ of_r)[..., 0]
     gradient = gradient + (P @ (z - centre).double()[..., None])[..., 0]
     H = J.mT @ J - projected.mT @ projected + (1 + FLAT) * P
+    if λ := seen.adversarial:
+        c, slope = _criticised(problem, z)
+        gradient = gradient - (λ * torch.sigmoid(-c))[:, None] * slope
+        bend = λ * torch.sigmoid(c) * torch.sigmoid(-c)  # the second derivative of softplus
+        H = H + bend[:, None, None] * slope[:, :, None] * slope[:, None]
     return gradient, H, P
+
+
+def _criticised(problem: Problem, z: Tensor) -> tuple[Tensor, Tensor]:
+    """D(G(z)) (M,) and its gradient (M, d) in z."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        c = problem.model.critic(problem.images(z), problem.labels)
+        (slope,) = torch.autograd.grad(c.sum(), z)
+    return c.detach().double(), slope.double()
 
 
 def observed_jacobian(problem: Problem, z: Tensor) -> tuple[Tensor, Tensor]:

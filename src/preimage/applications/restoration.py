@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from preimage.applications.discrepancy import Discrepancy
 from preimage.applications.posteriors import Mixture, mixture
-from preimage.core import Step
+from preimage.core import InputError, Step, Unsupported
 from preimage.core.latent import Prior
 from preimage.inversion import Inverter, Settings
 from preimage.inversion.operators import Compose, Mask
@@ -75,8 +76,15 @@ class Restorer:
     heldout: Tensor | None = None  # (N, C, H, W): what bands are calibrated by; None: own samples
     starts: int = 8  # searches of each image
     samples: int = 64  # of each posterior
+    adversarial: float = 0.0  # λ of what the model's critic says of a latent's image, in nats
     seed: int = 0
     scales: dict[str, float] = field(default_factory=dict, compare=False)  # by operator, as found
+
+    def __post_init__(self) -> None:
+        if self.adversarial < 0:
+            raise InputError(f"adversarial={self.adversarial:g} is below 0; give 0 or more")
+        if self.adversarial and not self.ready.model.can("critic"):
+            raise Unsupported("the model has no critic for adversarial=; leave it out")
 
     def restore(
         self,
@@ -142,14 +150,14 @@ class Restorer:
         starts = self.ready.samples().nearest(problem, self.starts)
         noise = float(getattr(problem.through, "noise", 0.0))
         one = torch.ones(1, device=starts.device)
+        find = partial(mixture, problem, prior=self.prior, adversarial=self.adversarial)
         if self.left is not None and problem.through.linear:
-            return mixture(problem, starts, self.left, noise=noise * one, prior=self.prior)
-        values = problem.model.data.size
-        nothing = Discrepancy.none(values, ROUNDING)
+            return find(starts, self.left, noise=noise * one)
+        nothing = Discrepancy.none(problem.model.data.size, ROUNDING)
         if noise:
-            return mixture(problem, starts, nothing, noise=noise * one, prior=self.prior)
-        first = mixture(problem, starts, nothing, noise=GUESS * one, prior=self.prior)
-        return mixture(problem, first.modes, nothing, noise=noise_of(first), prior=self.prior)
+            return find(starts, nothing, noise=noise * one)
+        first = find(starts, nothing, noise=GUESS * one)
+        return find(first.modes, nothing, noise=noise_of(first))
 
     @torch.no_grad()
     def _pictured(

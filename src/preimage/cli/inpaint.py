@@ -53,6 +53,10 @@ def inpaint(
             min=0, help="Weigh known pixels by what is missing of so many around them; 0: alike."
         ),
     ] = 0,
+    adversarial: Annotated[
+        float,
+        typer.Option(min=0, help="Weight of what the model's critic says of a filling, in nats."),
+    ] = 0.0,
     tune: Annotated[
         bool,
         typer.Option("--tune", help="Teach the generator the known pixels first (pivotal tuning)."),
@@ -96,6 +100,7 @@ def inpaint(
             blend=blend,
             feather=feather,
             context=context,
+            adversarial=adversarial,
             tune=tune,
             calibration=calibration,
             starts=starts,
