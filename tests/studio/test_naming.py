@@ -33,8 +33,9 @@ def test_a_planted_difference_is_found_saved_and_moves_what_it_names(
     assert found.vector[widest] > 0
     z = torch.zeros(1, 8)
     assert found.move(z, 1.0)[0, widest] > 0
-    names = [one["name"] for one in client.get("/api/session").json()["directions"]]
-    assert "along it" in names
+    shown = client.get("/api/session").json()["directions"]
+    assert shown[0]["name"] == "along it"  # no other was measured
+    assert shown[0]["accuracy"] == made.json()["accuracy"]["value"]
     assert (studio.workspace.path / "directions" / "along it.safetensors").is_file()
     again = client.post("/api/directions", json=body)
     assert again.json()["error"].startswith("there is a direction 'along it' already")

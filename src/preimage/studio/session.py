@@ -53,7 +53,9 @@ def about(studio: Studio) -> dict[str, Any]:
         "encoder": model.can("encode"),
         "critic": model.can("critic"),
         "data": known,
-        "directions": [_direction(one) for one in workspace.directions().values()],
+        "directions": sorted(
+            map(_direction, workspace.directions().values()), key=_skill, reverse=True
+        ),
         "dims": dims(workspace),
         "maps": list(workspace.charts),
         "exports": ["png", "gif", "webp", *_video(), "latents", "command"],
@@ -76,10 +78,18 @@ def _direction(one: Direction) -> dict[str, Any]:
         kind = "counterfactual"
     described: dict[str, Any] = {"name": one.name, "kind": kind, "method": one.method}
     described |= {"unit": "standard deviations", "low": -REACH, "high": REACH}
-    accuracy = one.report.get("accuracy")
-    if isinstance(accuracy, int | float) and math.isfinite(accuracy):
-        described["accuracy"] = accuracy
+    for measure in ("accuracy", "r_squared"):
+        measured = one.report.get(measure)
+        if isinstance(measured, dict) and math.isfinite(measured.get("value", math.nan)):
+            described[measure] = measured["value"]
     return described
+
+
+def _skill(described: dict[str, Any]) -> float:
+    """How well a direction reads images: 1 where it is never wrong, 0 where it guesses."""
+    if "accuracy" in described:
+        return 2 * described["accuracy"] - 1
+    return described.get("r_squared", 0.0)
 
 
 def dims(workspace: Workspace) -> list[dict[str, Any]]:

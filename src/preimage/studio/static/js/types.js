@@ -21,7 +21,7 @@
 
 /**
  * @typedef {{name: string, kind: "named" | "unlabelled" | "counterfactual", unit: string,
- *   low: number, high: number, accuracy?: number}} Direction
+ *   low: number, high: number, accuracy?: number, r_squared?: number}} Direction
  */
 
 /** @typedef {{index: number, low: number, high: number, sd: number, active: boolean}} Dimension */

@@ -9,6 +9,7 @@ import { directionName, without } from "../words.js";
 /** @typedef {import("../types.js").Session} Session */
 
 const MANY = 14; // rows shown of a group before "show all"
+const WEAK = 0.1; // how well a direction reads images, below which it stands with others like it
 
 export const id = "sliders";
 export const title = "Sliders";
@@ -38,7 +39,9 @@ export function mount(element, studio) {
 
   function build() {
     rows.clear();
-    const all = session.directions.filter(({ kind }) => kind !== "unlabelled");
+    const labelled = session.directions.filter(({ kind }) => kind !== "unlabelled");
+    const weak = labelled.filter((one) => skill(one) < WEAK);
+    const all = labelled.filter((one) => !weak.includes(one));
     const kinds = all.filter(({ name }) => /[=:]/.test(name)); // one value of several, as hair=red
     const named = [...all.filter((one) => !kinds.includes(one)), ...kinds];
     const found = session.directions.filter(({ kind }) => kind === "unlabelled");
@@ -50,6 +53,7 @@ export function mount(element, studio) {
       group("Directions with a name", named.map(direction), {
         empty: session.panels.name ? "None yet. Choose examples under “Name it”, and a slider appears here." : "",
       }),
+      group("Hardly to be seen", weak.map(direction), { folded: true }),
       group("Found without labels", found.map(direction)),
       group("Single latents", active.map(dimension), { folded: named.length + found.length > 0 }),
       group("Latents that do nothing", idle.map(dimension), { folded: true }),
@@ -58,10 +62,9 @@ export function mount(element, studio) {
   }
 
   /** @param {import("../types.js").Direction} direction */
-  function direction({ name, unit, low, high, accuracy, kind }) {
-    const badge = accuracy === undefined || accuracy === null
-      ? kind === "counterfactual" ? { text: "bends", title: "A counterfactual: it follows the picture instead of a straight line" } : null
-      : { text: `${Math.round(accuracy * 100)} %`, title: "How often it tells images with it from those without" };
+  function direction(direction) {
+    const { name, unit, low, high } = direction;
+    const badge = badgeOf(direction);
     return row(`moves.${name}`, { name: directionName(name), unit, low, high, badge }, (value, gesture) => {
       const moves = value === 0 ? without(args.get().moves, name) : { ...args.get().moves, [name]: value };
       args.patch({ moves }, { gesture });
@@ -102,6 +105,22 @@ export function mount(element, studio) {
     }
     if (text) for (const folded of groups.querySelectorAll("details")) folded.open = true;
   }
+}
+
+/** How well it reads images: 1 where it is never wrong, 0 where it guesses.
+ * @param {import("../types.js").Direction} direction */
+function skill({ accuracy, r_squared }) {
+  if (accuracy !== undefined) return 2 * accuracy - 1;
+  return r_squared ?? 1; // of what was not measured, nothing is said
+}
+
+/** @param {import("../types.js").Direction} direction */
+function badgeOf({ kind, accuracy, r_squared }) {
+  const percent = (/** @type {number} */ share) => `${Math.round(100 * share)} %`;
+  if (kind === "counterfactual") return { text: "bends", title: "A counterfactual: it follows the picture instead of a straight line" };
+  if (accuracy !== undefined) return { text: percent(accuracy), title: "How often it tells images with it from those without; 50 % is chance" };
+  if (r_squared !== undefined) return { text: percent(Math.max(0, r_squared)), title: "How much of it can be read from images; 0 % is nothing" };
+  return null;
 }
 
 /** @param {string} name @param {HTMLElement[]} rows @param {{folded?: boolean, empty?: string}} [options] */
