@@ -8,11 +8,11 @@ weights are kept in half precision: under five megabytes together.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import uuid
 from pathlib import Path
 
-import preimage
 from preimage.data.cache import root
 
 SHIPPED = Path(__file__).parent / "runs"
@@ -22,13 +22,14 @@ NAMES = ("faces", "digits")  # the first is what the studio opens
 def runs() -> dict[str, Path]:
     """The runs' folders, by name: copies in the cache folder, where the studio may write to them.
 
-    A copy is made when it is first asked for, written aside and renamed whole.
+    A copy is made when it is first asked for, written aside and renamed whole; other weights that
+    ship later are copied beside it.
     """
     return {name: _copied(name) for name in NAMES}
 
 
 def _copied(name: str) -> Path:
-    there = root() / "starters" / preimage.__version__ / name
+    there = root() / "starters" / _digest(SHIPPED / name) / name
     if not there.exists():
         aside = there.with_name(f".{name}.{uuid.uuid4().hex}.part")
         shutil.copytree(SHIPPED / name, aside)
@@ -39,3 +40,12 @@ def _copied(name: str) -> Path:
             if not there.exists():
                 raise
     return there
+
+
+def _digest(folder: Path) -> str:
+    """A short name for what the files of a folder hold."""
+    found = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
+        found.update(file.read_bytes())
+    return found.hexdigest()[:12]
