@@ -50,7 +50,7 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-SHOWN = {"faces": "faces:4000:correlated", "digits": "digits"}
+SHOWN = {"faces": "faces:2000:correlated", "digits": "digits"}
 """What the map shows: fewer faces than were learned from, for they are drawn on opening."""
 LABELLED = "faces:10000:correlated"  # what the directions are learned from
 
@@ -71,7 +71,12 @@ def slimmed(run: Run, there: Path, *, shown: str) -> Run:
     shutil.rmtree(there, ignore_errors=True)
     there.mkdir(parents=True)
     data = pi.dataset(shown)
-    facts = run.config["data"] | {"source": shown, "fingerprint": data.fingerprint}
+    facts = run.config["data"] | {
+        "source": shown,
+        "fingerprint": data.fingerprint,
+        "train": len(data.train),
+        "heldout": len(data.heldout),
+    }
     write_json(there / "config.json", run.config | {"data": facts})
     weights = load_file(run.weights)
     slim = Run.open(there)
