@@ -223,6 +223,7 @@ def test_killed_at_any_write_it_holds_the_state_before_or_after(
             writer.settle()  # written anew
 
     states = [np.arange(30), np.arange(50), np.arange(20, 50)]
+    survived = 0
     for survived in range(100):
         path = made(tmp_path / str(survived))
         filled(path, 30)

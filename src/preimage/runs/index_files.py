@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], said: Mapping[str
     text += b" " * (-len(text) % 8)
     digest = hashlib.blake2b(digest_size=16)
     with readable_errors(path), path.open("wb") as file:
-        bodies: Iterator[Any] = (
-            np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays.values()
+        bodies = (
+            np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in arrays.values()
         )
         for piece in (len(text).to_bytes(8, "little"), text, *bodies):
             digest.update(piece)
