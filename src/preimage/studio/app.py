@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from preimage.core import InputError
 from preimage.studio import (
@@ -37,6 +39,7 @@ from preimage.studio import (
     training,
     uploads,
 )
+from preimage.studio.args import check_text
 from preimage.studio.events import Events
 from preimage.studio.gone import Gone
 from preimage.studio.guard import Guard
@@ -157,10 +160,21 @@ def create_app(studio: Studio, *, token: str, hosts: Sequence[str], port: int) -
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _our_fault)
     for part in PARTS:
-        app.include_router(part.router(studio))
+        app.include_router(part.router(studio), dependencies=[Depends(_whole_text)])
     app.include_router(events.router(studio.events))
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="static")
     return Guard(app, token=token, hosts=hosts, port=port)
+
+
+async def _whole_text(connection: HTTPConnection) -> None:
+    """Refuses JSON with half a character in it, before it is in a file, or in an answer."""
+    kind = connection.headers.get("content-type", "")
+    if not isinstance(connection, Request) or not kind.startswith("application/json"):
+        return
+    body = await connection.body()
+    if b"\\u" in body or b"\xed" in body:  # none can be written without these
+        with contextlib.suppress(json.JSONDecodeError, RecursionError):  # nobody has read it
+            check_text(json.loads(body))
 
 
 def _input_error(request: Request, error: Exception) -> JSONResponse:

@@ -9,6 +9,7 @@ that says what is wrong, and where.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -136,6 +137,14 @@ def parse(value: object) -> Args:
             raise ArgsError(f"'{_short(name)}' is no number of the latent", "dims")
         dims[int(name)] = amount
     return Args(_base(value.get("base", {"kind": "mean"}), "base", DEEPEST), moves, dims, label)
+
+
+def check_text(value: object) -> None:
+    """Raises ArgsError where JSON holds half a character, which no file and no answer can hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ArgsError("a text holds half a character; leave it out", "args") from None
 
 
 def to_json(args: Args) -> dict[str, Any]:

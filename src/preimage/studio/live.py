@@ -24,7 +24,7 @@ import torch
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from preimage.core import InputError
-from preimage.studio.args import parse
+from preimage.studio.args import check_text, parse
 from preimage.studio.render import Rendered, render
 from preimage.studio.workspace import Workspace
 
@@ -62,6 +62,7 @@ def error_frame(number: int, message: str, where: str) -> bytes:
 def answer(workspace: Workspace, number: int, args: Any) -> bytes:
     """The frame of a request; whatever goes wrong is one as well."""
     try:
+        check_text(args)
         return frame(number, render(workspace, parse(args)))
     except InputError as error:
         return error_frame(number, str(error), getattr(error, "where", "args"))
