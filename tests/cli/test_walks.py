@@ -155,7 +155,7 @@ def test_spatial_latents_walk_and_sum() -> None:
         (["random:1", "random:2", "random:3", "--frames", 2], "give at least 3"),
         (["random:1", "random:2", "--method", "slrp"], "did you mean 'slerp'"),
         (["random:1", "random:2", "--format", "gif,avi"], "no animation format 'avi'"),
-        (["random:1", "random:2", "--fps", 0], "more than 0"),
+        (["random:1", "random:2", "--fps", 0], "at 0.01 and"),
         (["random:1", "random:2", "--invert", "serch"], "did you mean 'search'"),
         (["random:1", "random:2", "--label", "3"], "without classes"),
         (["short.npz", "random:2"], "latents of shape (3,); this model's are (20,)"),

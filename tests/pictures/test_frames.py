@@ -94,7 +94,7 @@ def test_a_contact_sheet_shows_the_first_and_the_last_and_spreads_evenly():
         (2, "git", {}, "no animation format 'git'; did you mean 'gif'"),
         (0, "gif", {}, "at least 1 frame"),
         (2, "gif", {"fps": 60}, "up to 50"),
-        (2, "webp", {"fps": 0}, "more than 0"),
+        (2, "webp", {"fps": 0}, "at 0.01 and"),
     ],
 )
 def test_what_cannot_be_played_is_said(n, kind, options, message):

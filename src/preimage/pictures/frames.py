@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Frames = Images | Sequence[Image.Image]
 
 FORMATS = ("gif", "webp", "mp4")
+SLOWEST = 0.01  # frames a second; a GIF shows one for 11 minutes at most
 FASTEST = {"gif": 50, "webp": 1000, "mp4": 1000}  # frames a second that the format can express
 SIDE = 256  # pixels, the height that small frames are enlarged towards
 COLUMNS = 10  # of a contact sheet
@@ -56,8 +57,8 @@ def check_format(kind: str, fps: float) -> None:
     """Raises InputError where `animation` would, whatever the frames."""
     if kind not in FORMATS:
         raise InputError(f"no animation format '{kind}'; {nearest_name(kind, FORMATS)}")
-    if not 0 < fps <= FASTEST[kind]:
-        raise InputError(f"--fps {fps:g}: a {kind} plays at more than 0 and up to {FASTEST[kind]}")
+    if not SLOWEST <= fps <= FASTEST[kind]:
+        raise InputError(f"--fps {fps:g}: a {kind} plays at {SLOWEST} and up to {FASTEST[kind]}")
     if kind == "mp4":
         _av()
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from preimage.core.errors import nearest_name
 from preimage.pictures import animation, png
-from preimage.pictures.frames import FORMATS, check_format
+from preimage.pictures.frames import FASTEST, FORMATS, check_format
 from preimage.runs.pictures import latents_bytes
 from preimage.studio.args import Args, ArgsError, parse
 from preimage.studio.command import command
@@ -70,8 +70,9 @@ def router(studio: Studio) -> APIRouter:
         if kind == "command":
             return command(workspace, frames[0]).to_json()
         fps = body.get("fps", FPS)
-        if isinstance(fps, bool) or not isinstance(fps, int | float):
-            raise ArgsError("must be a number", "fps")
+        number = isinstance(fps, int | float) and not isinstance(fps, bool)
+        if not number or not 0 < fps <= max(FASTEST.values()):
+            raise ArgsError("must be a number of frames a second", "fps")
         content = export(workspace, kind, frames, float(fps))
         ending = "npz" if kind == "latents" else kind
         stem = re.sub(r"[^A-Za-z0-9_-]+", "-", workspace.name).strip("-") or "preimage"
