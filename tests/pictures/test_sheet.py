@@ -74,6 +74,14 @@ def test_manifold_has_no_gaps_but_between_tiny_images():
         manifold(np.zeros((8, 1, 4, 4)))
 
 
+def test_a_caption_is_one_line_of_a_width_that_leaves_room_for_images():
+    images = torch.zeros(2, 1, 8, 8)
+    plain, broken = (pairs({name: images}) for name in ("a b", "a\nb"))
+    assert np.array_equal(np.asarray(plain), np.asarray(broken))
+    long, longest = (pairs({"n" * length: images}).width for length in (250, 40))
+    assert long <= longest + 9  # an ellipsis is wider than a letter
+
+
 def test_pairs_put_rows_under_one_another_beside_their_captions():
     images, _ = random_images(4, 3, 8, 8)
     both = np.asarray(pairs({"original": images, "negative": -images}, scale=4, padding=2))

@@ -24,6 +24,7 @@ WIDTH = 800  # pixels, the total width that small images are enlarged towards
 LARGEST_SCALE = 16
 TINY = 16  # pixels of an image that a manifold shows apart from its neighbours
 CAPTION_SIZE = 15  # pixels
+LONGEST = 40  # characters of a caption, which may be the name of a file
 UNDER_SIZE = 11  # pixels, of the texts below columns
 
 
@@ -104,7 +105,8 @@ def pairs(
     lines = [line for text in under for line in text.split("\n")]
     text_width = math.ceil(max((small.getlength(line) for line in lines), default=0)) + UNDER_SIZE
     steps = {c: max(row.shape[2] * scale + padding, text_width) for c, row in tiles.items()}
-    margin = 3 * CAPTION_SIZE // 2 + math.ceil(max(font.getlength(caption) for caption in rows))
+    captions = {caption: _one_line(caption) for caption in rows}
+    margin = 3 * CAPTION_SIZE // 2 + math.ceil(max(map(font.getlength, captions.values())))
     heights = [max(row.shape[1] * scale, CAPTION_SIZE + 4) for row in tiles.values()]
     width = max(len(row) * steps[caption] for caption, row in tiles.items()) - padding
     below = max((text.count("\n") + 1 for text in under), default=0) * (UNDER_SIZE + 4)
@@ -116,7 +118,7 @@ def pairs(
     for (caption, row), height in zip(tiles.items(), heights, strict=True):
         draw.text(
             (CAPTION_SIZE // 2, top + height / 2),
-            caption,
+            captions[caption],
             fill=_ink(background),
             font=font,
             anchor="lm",
@@ -142,6 +144,12 @@ def png(image: Image.Image, *, quick: bool = False) -> bytes:
 def data_uri(image: Image.Image) -> str:
     """The image as a `data:` address, to stand inside an HTML page."""
     return "data:image/png;base64," + base64.b64encode(png(image)).decode("ascii")
+
+
+def _one_line(caption: str) -> str:
+    """A caption as it fits beside its row: a line, its middle left out where it is long."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in caption).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 + 1 :]}"
 
 
 def _columns(n: int) -> int:
