@@ -15,6 +15,7 @@ from preimage.applications.restoration import (
     coverage,
     hidden,
     observed,
+    rounded,
     weighted_quantile,
 )
 from preimage.core import InputError, Unsupported
@@ -146,6 +147,13 @@ def test_calibration_mends_bands_that_are_too_narrow(model, left, truth):
     assert before < 0.6
     assert scale > 2
     assert 0.86 < after < 0.94
+
+
+def test_bands_of_what_a_model_draws_hold_nine_values_in_ten_of_8_bits(model):
+    x, through = rounded(model.sample(64, seed=5)), pi.Mask(mask())
+    worker = Restorer(pi.inverter(model))
+    found = worker.restore(observed(through, x), through, scale=worker.scale(through))
+    assert 0.87 < coverage(found, x, hidden(through, x)).mean() < 0.93
 
 
 def test_the_scale_is_the_conformal_quantile(model, left, truth):

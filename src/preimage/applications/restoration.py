@@ -123,7 +123,8 @@ class Restorer:
             truth, labels = self.heldout, None
             if truth is None or not len(truth):
                 model = self.ready.model
-                truth, labels = model.sample(GENERATED, seed=self.seed), model.labels_for(GENERATED)
+                truth = rounded(model.sample(GENERATED, seed=self.seed))
+                labels = model.labels_for(GENERATED)
             self.scales[key] = self.calibrated(truth, through, labels, progress=progress)
         return self.scales[key]
 
@@ -294,7 +295,12 @@ def observed(through: Operator, x: Tensor, *, seed: int = 0) -> Tensor:
     if noise := float(getattr(through, "noise", 0.0)):
         random = torch.Generator().manual_seed(seed)
         return y + noise * torch.randn(y.shape, generator=random).to(y)
-    return ((y.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+    return rounded(y)
+
+
+def rounded(x: Tensor) -> Tensor:
+    """As 8 bits hold it."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
 def hidden(through: Operator, x: Tensor) -> Tensor:
