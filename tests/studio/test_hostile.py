@@ -7,6 +7,9 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
+from preimage.studio.app import Studio
+from preimage.studio.events import WAITING, Events
+
 HALF = "\ud800"  # of a character: JSON can hold it, and neither a file nor an answer can
 MEAN = {"args": {"base": {"kind": "mean"}}}
 JSON = {"content-type": "application/json"}
@@ -50,3 +53,34 @@ def test_a_rate_that_no_file_can_hold_is_refused(client: TestClient, fps: object
     said = client.post("/api/export", json={**MEAN, "kind": "gif", "fps": fps})
     assert said.status_code == 400
     assert "fps" in said.json()["error"] + said.json()["where"]
+
+
+@pytest.mark.parametrize(
+    "other", ['state={"open": true}', "list[0]=1", "a b", "path=/", "=nameless", "x=1, 2 3", "ö=1"]
+)
+def test_the_cookies_of_other_servers_of_this_machine_lock_nobody_out(
+    stranger: TestClient, other: str
+) -> None:
+    own = "preimage_8642=a-token-of-this-launch"
+    for cookies in (f"{other}; {own}", f"{own}; {other}"):
+        said = stranger.get("/api/session", headers={"cookie": cookies.encode("latin-1")})
+        assert said.status_code == 200, cookies
+
+
+def test_a_file_of_a_job_that_is_no_picture_is_no_image(client: TestClient, studio: Studio) -> None:
+    asked = {"kind": "train", "source": {"set": "digits"}, "steps": 1e8}
+    name = client.post("/api/jobs", json=asked).json()["id"]
+    said = client.post(f"/api/jobs/{name}/use", json={"file": "job.json"})
+    client.delete(f"/api/jobs/{name}")
+    assert said.status_code == 400
+    assert "no picture" in said.json()["error"]
+
+
+def test_a_page_that_falls_behind_is_let_go_and_can_come_back() -> None:
+    events = Events()
+    with events.listening() as page:
+        for number in range(WAITING + 1):
+            events._hand_out(str(number))
+        said = [page.get_nowait() for _ in range(page.qsize())]
+    assert said[-1] is None  # upon which the socket is closed, and the page comes anew
+    assert said[:-1] == [str(number) for number in range(1, WAITING)]
