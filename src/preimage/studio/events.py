@@ -31,6 +31,8 @@ class Events:
                 page.put_nowait(text)
             except asyncio.QueueFull:
                 self._pages.discard(page)
+                page.get_nowait()
+                page.put_nowait(None)  # the end, once it has read what waits
 
     @contextlib.contextmanager
     def listening(self):
@@ -65,3 +67,4 @@ async def _send(socket: WebSocket, page: asyncio.Queue[str | None]) -> None:
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         while (text := await page.get()) is not None:
             await socket.send_text(text)
+        await socket.close(1013)  # it connects again, and asks how things stand
