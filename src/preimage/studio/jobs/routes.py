@@ -94,8 +94,10 @@ def router(studio: Studio) -> APIRouter:
     @made.post("/{name}/use")
     def use(name: str, body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
         """Make a picture of the job an image like those that are brought, with its latent."""
-        result, file = held(name).result or {}, str(body.get("file"))
-        with Image.open(path_of(name, file)) as picture:
+        result, path = held(name).result or {}, path_of(name, str(body.get("file")))
+        if path.suffix != ".png":
+            raise InputError("this file is no picture")
+        with Image.open(path) as picture:
             brought = studio.workspace.images.put(picture)
         ids, row = result.get("latents", ()), body.get("row")
         if isinstance(row, int) and 0 <= row < len(ids):
