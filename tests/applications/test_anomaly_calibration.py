@@ -120,6 +120,20 @@ def test_a_score_that_tells_nothing_of_parts_counts_where_wholes_are_told_by_it(
     assert torch.equal(balanced_weights(good, {**parts, **texture}), torch.tensor([1.0, 0.0]))
 
 
+def test_a_trusted_score_yields_only_to_one_that_is_far_better() -> None:
+    g = torch.Generator().manual_seed(0)
+
+    def seen(n: int, shift: list[float]) -> torch.Tensor:  # two scores that say nearly the same
+        noise = torch.randn(n, 1, generator=g) + 0.2 * torch.randn(n, 2, generator=g)
+        return noise + torch.tensor(shift)
+
+    good = seen(2000, [0, 0])
+    for shift, yields in (([1.5, 1.8], False), ([1.5, 4.0], True)):
+        bad = {kind: seen(500, shift) for kind in ("spot", "turned")}
+        assert (balanced_weights(good, bad, trusted=0)[1] > 0) == yields
+        assert balanced_weights(good, bad)[1] > 0
+
+
 def test_light_that_falls_off_is_evened_out() -> None:
     g = torch.Generator().manual_seed(0)
     surface = 120 + 10 * torch.randn(1, 1, 64, 64, generator=g)

@@ -10,6 +10,7 @@ from test_anomaly_scores import SIDE, good_images, linear_model
 from torch import Tensor
 
 from preimage.applications.anomaly import Detector
+from preimage.applications.anomaly.combining import auroc
 from preimage.core import InputError
 
 RATE = 0.05
@@ -24,7 +25,9 @@ def odd_images(n: int, seed: int) -> Tensor:
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
-    return Detector(false_alarms=RATE).fit(good_images(200), model=linear_model())
+    return Detector(false_alarms=RATE).fit(
+        good_images(200), model=linear_model(), validation=good_images(120, seed=21)
+    )
 
 
 def test_what_is_odd_is_found_and_what_is_good_mostly_left_alone(detector: Detector) -> None:
@@ -45,6 +48,27 @@ def test_heat_maps_point_at_what_is_odd(detector: Detector) -> None:
     maps = detector.maps(good_images(200, seed=14))
     assert abs(float(maps.mean())) < 0.5  # below 0: calibrated by scores fitted to half of them
     assert 0.6 < float(maps.std()) < 1.4
+
+
+def test_a_model_that_knows_its_images_by_heart_does_no_harm() -> None:
+    """It redraws what it has learnt to the last bit, and all else with an error."""
+    known, fresh, good = good_images(150), good_images(260, seed=22), good_images(300, seed=23)
+    model = linear_model(known, rank=149)
+    odd, g = good.clone(), torch.Generator().manual_seed(0)
+    odd[:, :, 15:20, 3:9] += 0.12 * torch.rand(300, 1, 1, 1, generator=g)
+    names = ("hog-neighbours", "hog-distance")
+    alone, both = (
+        Detector(scores=scores, false_alarms=RATE).fit(known, model=model, validation=fresh)
+        for scores in (names, (*names, "reconstruction"))
+    )
+
+    def area(found: Detector) -> float:
+        scores = [found.decision_function(x)[:, None] for x in (odd, good)]
+        return float(auroc(*scores))
+
+    assert area(both) > area(alone) - 0.005
+    assert both.predict(good).float().mean() < RATE + 0.04
+    assert not Detector(false_alarms=RATE).fit(known, model=model).uses_model  # nothing is fresh
 
 
 def test_images_are_judged_alike_in_any_batch(detector: Detector) -> None:

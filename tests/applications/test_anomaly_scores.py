@@ -32,19 +32,21 @@ def good_images(n: int, seed: int = 0) -> Tensor:
     return (bar + noise - 0.9).clamp(-1, 1)[:, None]
 
 
-def linear_model() -> LatentModel:
+def linear_model(images: Tensor | None = None, rank: int = 4) -> LatentModel:
     """The principal components of good images, as a decoder and an encoder."""
-    rows = good_images(400, seed=9).flatten(1)
+    rows = (good_images(400, seed=9) if images is None else images).flatten(1)
     mean = rows.mean(0)
-    V = torch.linalg.svd(rows - mean, full_matrices=False).Vh[:4]
-    decoder, encoder = nn.Linear(4, SIDE**2), nn.Linear(SIDE**2, 4)
+    V = torch.linalg.svd(rows - mean, full_matrices=False).Vh[:rank]
+    decoder, encoder = nn.Linear(rank, SIDE**2), nn.Linear(SIDE**2, rank)
     with torch.no_grad():
         decoder.weight.copy_(V.T)
         decoder.bias.copy_(mean)
         encoder.weight.copy_(V)
         encoder.bias.copy_(-V @ mean)
     encoder = nn.Sequential(nn.Flatten(), encoder)
-    return pi.wrap(decoder, data=ImageSpec(1, SIDE, SIDE), space=LatentSpace((4,)), encoder=encoder)
+    return pi.wrap(
+        decoder, data=ImageSpec(1, SIDE, SIDE), space=LatentSpace((rank,)), encoder=encoder
+    )
 
 
 def made(name: str) -> Score:

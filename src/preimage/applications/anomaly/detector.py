@@ -36,6 +36,7 @@ from preimage.applications.anomaly.tuning import FOLDS, Tuning
 from preimage.core import InputError, LatentModel, Step, seeds
 
 Progress = Callable[[Step], None]
+FRESH = 50  # fresh images that a net's scores are weighed on, at least
 SUSPECT = 5.0  # spreads above the median, from which a good image is suspected
 
 
@@ -93,9 +94,12 @@ class Detector:
     ) -> Detector:
         """Learn from good images (N, C, H, W) in [−1, 1], or N of (C, H, W) that differ in size.
 
-        model: whose scores take part. validation: good images to set the threshold on, which
-            neither the model nor the scores have learnt from; without them a share of `images` is
-            held out, and where the model was trained on these too, more alarms are false.
+        model: whose scores take part, if `validation` is given. validation: good images to set the
+            threshold on, which neither the model nor the scores have learnt from; without them a
+            share of `images` is held out. Scores of nets are standardised and weighed on half of
+            `validation`, and the threshold is set on the other, if that leaves FRESH images to
+            weigh on; if not, "auto" does without the model, and scores asked for by name are
+            weighed on `images`, where a model that was trained on these is given too much.
         groups: (N,), alike for photographs of one thing, which then are never told apart by one
             of them having been learnt.
 
@@ -107,8 +111,15 @@ class Detector:
             _check_sizes(images, model)
         self.model = model
         fitted, calibration = self._split(images, validation, groups)
-        self.options = suite.named(self.wanted, images, model)
-        tuning = Tuning(self.options, model, chosen(images, fitted), seed=self.seed)
+        held = chosen(images, calibration) if validation is None else checked(validation)
+        spare = 0 if validation is None else spared(len(held), self.false_alarms)
+        self.options = suite.named(self.wanted, images, model, fresh=spare > 0)
+        fresh = None
+        if spare and any(name in suite.NETS for name in self.options):
+            order = torch.randperm(len(held), generator=seeds.generator(self.seed, "fresh"))
+            fresh, held = chosen(held, order[:spare]), chosen(held, order[spare:])
+        taught = chosen(images, fitted)
+        tuning = Tuning(self.options, model, taught, fresh=fresh, seed=self.seed)
         for step in tuning.run(None if groups is None else torch.as_tensor(groups)[fitted]):
             if progress is not None:
                 progress(step)
@@ -118,9 +129,10 @@ class Detector:
         self.standard = Standard.fit(tuning.good)
         standard = self.standard(tuning.good)
         bad = {kind: self.standard(part) for kind, part in tuning.bad.items()}
-        self.weights = balanced_weights(standard, bad)
-        own = standard @ self.weights
-        held = chosen(images, calibration) if validation is None else checked(validation)
+        first = suite.trusted(self.wanted, images)
+        at = None if first is None else self.parts.names.index(first)
+        self.weights = balanced_weights(standard, bad, trusted=at)
+        own = standard @ self.weights if fresh is None else self.decision_function(taught)
         self.good = self.decision_function(held)
         self.threshold = conformal_threshold(self.good, self.false_alarms)
         suspected = fitted[own > suspicious(own)]
@@ -278,6 +290,12 @@ class Detector:
         if not (~out).any():
             raise InputError("all good images are of one group; give more groups, or none")
         return (~out).nonzero()[:, 0], out.nonzero()[:, 0]
+
+
+def spared(n: int, false_alarms: float) -> int:
+    """How many of n fresh images scores may be weighed on, the threshold being set on the rest."""
+    spare = n - max(needed(false_alarms), n // 2)
+    return spare if spare >= FRESH else 0
 
 
 def _too_few(n: int, least: int, false_alarms: float, what: str = "") -> InputError:

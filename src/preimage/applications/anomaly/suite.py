@@ -28,6 +28,7 @@ from preimage.core.errors import nearest_name
 
 MAP_PARTS = ("highest", "stands out", "mean")
 LARGE = 64  # pixels of the shorter side, from which images are taken for photographs of surfaces
+SMALL = 48  # up to which a patch is a good part of the thing, and says little without its place
 
 ALONE: dict[str, Callable[..., Score]] = {
     "patches": Patches,
@@ -43,13 +44,15 @@ OF_MODEL: dict[str, Callable[[Redrawing], Score]] = {
     "projection": Projection,
 }
 NAMES = (*ALONE, *OF_MODEL)
+NETS = ("planted-defects", *OF_MODEL)  # which flatter images they have learnt from, or take minutes
 
 
 def suited(images: Images, model: LatentModel | None) -> dict[str, dict[str, Any]]:
     """Names and options of the scores that "auto" tries."""
-    short = min(min(x.shape[1:]) for x in (images[:1] if one_size(images) else images))
-    patches = {"reduce": 2, "light": 12.0} if short >= LARGE else {"reduce": 1, "light": 0.0}
-    found: dict[str, dict[str, Any]] = {"patches": patches}
+    short = shortest(images)
+    found: dict[str, dict[str, Any]] = {}
+    if short >= SMALL or not one_size(images):
+        found["patches"] = patches_for(images)
     if one_size(images):
         found |= {"hog-neighbours": {}, "hog-distance": {}, "hog-residual": {}}
     if model is not None:
@@ -59,15 +62,16 @@ def suited(images: Images, model: LatentModel | None) -> dict[str, dict[str, Any
 
 
 def named(
-    names: str | Sequence[str], images: Images, model: LatentModel | None
+    names: str | Sequence[str], images: Images, model: LatentModel | None, *, fresh: bool = True
 ) -> dict[str, dict[str, Any]]:
     """Names and options of the scores asked for.
 
+    fresh: whether there are images that the model has not learnt from. Without them "auto" leaves
+        the model out: what it has learnt it redraws too well, and its scores get too much weight.
     Raises InputError for a name that is none, and for scores of a model where there is no model.
     """
-    best = suited(images, model)
     if names == "auto":
-        return best
+        return suited(images, model if fresh else None)
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in NAMES:
@@ -76,7 +80,28 @@ def named(
             raise InputError(f"the anomaly score '{name}' is a model's; give a model")
     if not wanted:
         raise InputError(f"scores= names no score; choose from: auto, {', '.join(NAMES)}")
-    return {name: best.get(name, {}) for name in wanted}
+    return {name: patches_for(images) if name == "patches" else {} for name in wanted}
+
+
+def trusted(wanted: str | Sequence[str], images: Images) -> str | None:
+    """The score that "auto" goes by in small images of one size, unless others do far better.
+
+    Planted defects rate the other scores of edges above it there, and images of other things do
+    not: so it was on the training images of digits and of clothing, one class being good.
+    """
+    small = one_size(images) and shortest(images) < SMALL
+    return "hog-neighbours" if wanted == "auto" and small else None
+
+
+def patches_for(images: Images) -> dict[str, Any]:
+    """Options of `Patches`: small images are not reduced, and light is taken to be even."""
+    large = shortest(images) >= LARGE
+    return {"reduce": 2, "light": 12.0} if large else {"reduce": 1, "light": 0.0}
+
+
+def shortest(images: Images) -> int:
+    """The shortest side of all images."""
+    return min(min(x.shape[1:]) for x in (images[:1] if one_size(images) else images))
 
 
 def made(options: Mapping[str, Mapping[str, Any]], model: LatentModel | None) -> dict[str, Score]:

@@ -3,6 +3,9 @@
 Every good image is read by scores that were fitted without it, and so is the same image with a
 defect put in. From these readings come the calibration of maps, their weights in the summed map,
 and the parts that the detector weighs. In the end every score is fitted to all images.
+
+Where good images are given that nothing was fitted to, neither a score nor the model, these are
+read instead, by scores fitted once.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ PIXELS = 100  # of each defective image, that maps are weighed by: half of them 
 class Tuning:
     """`run` does it all, and leaves `scores`, `parts`, `surface`, `good` and `bad`."""
 
-    scores: dict[str, Score]  # fitted to all images
+    scores: dict[str, Score]  # fitted to all images to learn from
     parts: suite.Parts
     surface: BorderCalibration  # of the summed map
     good: Tensor  # (N, P): parts of good images, out of fold
@@ -41,18 +44,26 @@ class Tuning:
         model: LatentModel | None,
         images: Images,
         *,
+        fresh: Images | None = None,
         seed: int = 0,
     ):
-        self.options, self.model, self.images, self.seed = options, model, images, seed
+        """images: to learn from. fresh: to be read; without them `images` are, in folds."""
+        self.options, self.model, self.taught, self.seed = options, model, images, seed
+        self.fresh, self.images = fresh, images if fresh is None else fresh
 
     def run(self, groups: Tensor | None = None) -> Iterator[Step]:
         """groups: (N,), alike for images that are never to be in different folds."""
         total, n = FOLDS + 6, len(self.images)
-        folds = self._folds(n if groups is None else None, groups)
-        fitted = []
-        for k in range(FOLDS):
-            yield Step(k, total, stage="fit scores to half of the images")
-            fitted.append(self._fitted((folds != k).nonzero()[:, 0]))
+        if self.fresh is None:
+            folds = self._folds(torch.arange(n) if groups is None else groups)
+            fitted = []
+            for k in range(FOLDS):
+                yield Step(k, total, stage="fit scores to half of the images")
+                fitted.append(self._fitted((folds != k).nonzero()[:, 0]))
+        else:
+            yield Step(0, total, stage="fit scores")
+            folds = torch.zeros(n, dtype=torch.long)
+            fitted = [self._fitted(torch.arange(len(self.taught)))]
         some = torch.randperm(n, generator=seeds.generator(self.seed, "planted"))[:PLANTED]
         yield Step(FOLDS, total, stage="read good images")
         borders, direct = self._calibrated(fitted, folds, some)
@@ -72,19 +83,18 @@ class Tuning:
         self.good, maps = self._parts(fitted, folds, self.images, maps_of=some)
         self.surface = BorderCalibration.fit(maps)
         yield Step(FOLDS + 5, total, stage="fit scores to all images")
-        self.scores = self._fitted(torch.arange(n))
+        self.scores = self._fitted(torch.arange(n)) if self.fresh is None else fitted[0]
 
-    def _folds(self, n: int | None, groups: Tensor | None) -> Tensor:
+    def _folds(self, groups: Tensor) -> Tensor:
         """Which fold each image is in, whole groups together: (N,)."""
-        member = torch.arange(n) if groups is None else groups  # type: ignore[arg-type]
-        kinds, member = member.unique(return_inverse=True)
+        kinds, member = groups.unique(return_inverse=True)
         order = torch.randperm(len(kinds), generator=seeds.generator(self.seed, "folds"))
         return (order % FOLDS)[member]
 
     def _fitted(self, index: Tensor) -> dict[str, Score]:
         scores = suite.made(self.options, self.model)
         for score in scores.values():
-            score.fit(chosen(self.images, index), seed=self.seed)
+            score.fit(chosen(self.taught, index), seed=self.seed)
         return scores
 
     def _by_fold(
