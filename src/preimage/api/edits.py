@@ -5,9 +5,7 @@ Functions of the public interface like those in `api`, upon which they stand.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preimage.api import basics
 from preimage.api.inversions import invert, inverter, latents
 from preimage.api.observations import Images, PathLike, Progress, Tensors, labels_of
 from preimage.api.observations import source as observed
+from preimage.api.photographs import photographs, read_mask
 from preimage.applications.counterfactuals import MOVES, mover
 from preimage.applications.editing import Edit, Editor
 from preimage.applications.moves import Mover, Value
 from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
-from preimage.data import cache as store
-from preimage.data.archives import Item
-from preimage.data.decode import MAX_PIXELS, open_image, reason
-from preimage.data.options import checked
-from preimage.data.source import FileSource, FolderSource, find
 from preimage.exploration.counterfactual import Counterfactual
 from preimage.exploration.direction import Direction
 from preimage.inversion import Inverter
@@ -167,7 +160,7 @@ def edit_files(
     }  # fmt: skip
     return FiledEdit(
         pictures, editor, found, folder, settings=settings, n=n, strip=strip, skipped=skipped,
-        mask=None if mask is None else read_mask(mask), progress=progress,
+        mask=None if mask is None else _mask(mask), progress=progress,
     )  # fmt: skip
 
 
@@ -202,16 +195,12 @@ def mover_of(
     )
 
 
-def read_mask(path: PathLike) -> np.ndarray:
+def _mask(path: PathLike) -> np.ndarray:
     """A mask from an image file: (H, W) uint8, white where something may change.
 
     Raises InputError where it cannot be read, or lets nothing through.
     """
-    try:
-        with open_image(os.fspath(path), max_pixels=MAX_PIXELS) as image:
-            mask = np.asarray(image.convert("L"))
-    except (Exception, MemoryError) as error:
-        raise InputError(f"--mask {path} cannot be used: {reason(error)}") from None
+    mask = read_mask(path)
     if not mask.any():
         raise InputError(f"--mask {path} is black, so nothing may change; white is what may")
     return mask
@@ -219,7 +208,7 @@ def read_mask(path: PathLike) -> np.ndarray:
 
 def _model_mask(mask: Tensor | PathLike, model: LatentModel) -> Tensor:
     if not isinstance(mask, Tensor):
-        return fitting(read_mask(mask), model.data.shape[1:])
+        return fitting(_mask(mask), model.data.shape[1:])
     if mask.shape[-2:] != model.data.shape[1:]:
         raise InputError(
             f"the mask is of shape {tuple(mask.shape)}; give ({model.data.height}, "
@@ -248,22 +237,10 @@ def _pictures(
     images: PathLike, run: Run, progress: Progress | None
 ) -> tuple[Photographs | Rows, list[tuple[str, str]]]:
     """What a person named, as photographs where they are files; and what cannot be used."""
-    source = find(images, store.root(None))
-    if isinstance(source, FolderSource):
-        items, _, skipped = source.listing
-    elif isinstance(source, FileSource):
-        items, skipped = [Item(source.path.name, str(source.path))], []
-    else:
-        data = basics.fitted(images, run, progress=progress)
-        return Rows(data), list(data.skipped)
-    if not items:
-        raise InputError(f"{images} holds no files")
-    facts = run.config["data"]
-    used = {k: v for k, v in facts["options"].items() if k in ("fit", "background", "max_pixels")}
-    spec, span = run.plan.model.data, facts.get("range")
-    options = replace(checked(channels=spec.channels, **used), size=(spec.height, spec.width))
-    target = options.target((spec.height, spec.width), spec.channels, tuple(span) if span else None)
-    return Photographs(items, target, options.max_pixels), list(skipped)
+    found, skipped = photographs(images, run, progress)
+    if found.data is not None:
+        return Rows(found.data), skipped
+    return Photographs(found.items, found.target, found.max_pixels), skipped
 
 
 __all__ = ["Edit", "edit", "edit_files"]

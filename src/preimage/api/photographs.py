@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,20 +27,28 @@ from preimage.data.source import FileSource, FolderSource, find
 from preimage.runs.run import Run
 
 MaskLike = PathLike | Tensor | np.ndarray | Image.Image
+KINDS = "; give an image, box:left,top,right,bottom or colour:#ff00ff"
 
 
 class Photos:
     """Image files, decoded whole one at a time; or rows of a data set, as they are."""
 
-    def __init__(self, target: Target, *, items: Sequence[Item] = (), data: Dataset | None = None):
-        self.target, self.items, self.data = target, items, data
+    def __init__(
+        self,
+        target: Target,
+        max_pixels: int = MAX_PIXELS,
+        *,
+        items: Sequence[Item] = (),
+        data: Dataset | None = None,
+    ):
+        self.target, self.max_pixels, self.items, self.data = target, max_pixels, items, data
         self.names = (
             [item.name for item in items] if data is None else [str(name) for name in data.names]
         )
 
     def photo(self, i: int) -> Photograph:
         if self.data is None:
-            return opened(self.items[i], self.target)
+            return opened(self.items[i], self.target, max_pixels=self.max_pixels)
         name = self.names[i] if self.names[i].endswith(".png") else f"{self.names[i]}.png"
         return in_memory(name, self.data.batch([i])[0], self.target)
 
@@ -59,9 +68,10 @@ def photographs(
         items, _, skipped = source.listing
         if not items:
             raise InputError(f"{images} holds no files")
-        return Photos(target, items=items), list(skipped)
+        return Photos(target, options.max_pixels, items=items), list(skipped)
     if isinstance(source, FileSource):
-        return Photos(target, items=[Item(source.path.name, str(source.path))]), []
+        items = [Item(source.path.name, str(source.path))]
+        return Photos(target, options.max_pixels, items=items), []
     data = basics.fitted(images, run, progress=progress)
     return Photos(target, data=data), list(data.skipped)
 
@@ -74,28 +84,36 @@ def holes_of(mask: PathLike) -> Callable[[str], Holes]:
         made = Box.of(rest) if kind == "box" else Colour.of(rest)
         return lambda name: made
     if not Path(text).is_dir():
-        picture = Picture(_read(Path(text)), text)
+        picture = Picture(read_mask(text, KINDS), text)
         return lambda name: picture
 
     def of(name: str) -> Holes:
-        own = [p for p in (Path(text) / name, *Path(text).glob(f"{Path(name).stem}.*"))
-               if p.is_file()]  # fmt: skip
+        own = [p for p in _masks_of(Path(text), Path(name)) if p.is_file()]
         if not own:
             raise InputError(f"--mask {text} holds no mask named like {name}; add {name}")
-        return Picture(_read(own[0]), str(own[0]))
+        return Picture(read_mask(own[0], KINDS), str(own[0]))
 
     return of
 
 
-def _read(path: Path) -> np.ndarray:
+def _masks_of(folder: Path, name: Path) -> Iterator[Path]:
+    """Where the mask of a photograph may lie: as it does, or beside the others; of any format."""
+    yield folder / name
+    stem = glob.escape(name.stem)
+    for place in (folder / name.parent, folder):
+        yield from sorted(place.glob(f"{stem}.*"))
+
+
+def read_mask(path: PathLike, instead: str = "") -> np.ndarray:
+    """A mask from an image file: (H, W) uint8. Raises InputError where it cannot be read.
+
+    instead: what else might be given, for that error.
+    """
     try:
         with open_image(os.fspath(path), max_pixels=MAX_PIXELS) as image:
             return np.asarray(image.convert("L"))
     except (Exception, MemoryError) as error:
-        raise InputError(
-            f"--mask {path} cannot be used: {reason(error)}; give an image, "
-            "box:left,top,right,bottom or colour:#ff00ff"
-        ) from None
+        raise InputError(f"--mask {path} cannot be used: {reason(error)}{instead}") from None
 
 
 def missing_in(mask: MaskLike, x: Tensor) -> Tensor:
@@ -104,7 +122,7 @@ def missing_in(mask: MaskLike, x: Tensor) -> Tensor:
     if isinstance(mask, str) and mask.startswith("box:"):
         hole = torch.from_numpy(Box.of(mask[4:]).within(W, H, "the images"))
     elif isinstance(mask, str | os.PathLike):
-        hole = torch.from_numpy(_read(Path(mask)) >= WHITE)
+        hole = torch.from_numpy(read_mask(mask, KINDS) >= WHITE)
     elif isinstance(mask, Image.Image):
         hole = torch.from_numpy(np.array(mask.convert("L")) >= WHITE)
     else:
