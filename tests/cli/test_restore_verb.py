@@ -74,6 +74,48 @@ def test_a_folder_of_masks_serves_each_photograph(preimage, vae, photos, here) -
     assert np.array_equal(before[known], after[known])
 
 
+def test_masks_are_found_by_their_whole_names(preimage, vae, here) -> None:
+    names = ("a[1].png", "x/b.png", "y/b.png")
+    for k, name in enumerate(names):
+        for folder in ("photos", "masks"):
+            (here / folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), 99, np.uint8)).save(here / "photos" / name)
+        values = np.zeros((8, 8), np.uint8)
+        values[: k + 1, 0] = 255
+        Image.fromarray(values).save((here / "masks" / name).with_suffix(".tif"))
+    done = preimage(
+        "inpaint", vae, "photos", "--mask", "masks", "--method", "mean", "--out", "out", "--json"
+    )
+    assert done.status == 0, done.err
+    assert {row["name"]: row["filled"] for row in done.json["images"]} == dict(
+        zip(names, (1, 2, 3), strict=True)
+    )
+
+
+def test_a_filling_takes_no_other_photographs_name(preimage, vae, mask, here) -> None:
+    (here / "photos").mkdir()
+    for name in ("a.png", "a-2.png"):
+        Image.fromarray(np.full((8, 8, 3), 99, np.uint8)).save(here / "photos" / name)
+    done = preimage(
+        "inpaint", vae, "photos", "--mask", mask, "-n", 2, "--starts", 1, "--no-calibration",
+        "--out", "out", "--json",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    files = [Path(file).name for row in done.json["images"] for file in row["files"]]
+    assert sorted(files) == ["a--2.png", "a-2-2.png", "a-2.png", "a.png"]
+
+
+def test_of_several_pages_the_first_is_filled_and_that_is_said(preimage, vae, mask, here) -> None:
+    pages = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    pages[0].save(here / "pages.tif", save_all=True, append_images=pages[1:])
+    done = preimage(
+        "inpaint", vae, "pages.tif", "--mask", mask, "--method", "mean", "--out", "out", "--json"
+    )
+    said = "only the first of 2 frames of pages.tif was filled and written"
+    assert done.json["images"][0]["notes"] == [said]
+    assert said in done.err
+
+
 @pytest.mark.parametrize("kind", [pytest.param("gan", marks=pytest.mark.slow), "cvae"])
 def test_models_of_other_kinds_fill_as_well(preimage, request, kind, photos, here) -> None:
     run = request.getfixturevalue(kind)

@@ -10,7 +10,7 @@ DIR/restore.json          what was asked for, and what came of it, image by imag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -58,11 +58,11 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Shown:
-    """One image on the sheet: each (C, h, w) in [−1, 1]."""
+    """One image on the sheet: each (C, h, w) in [−1, 1], but for the deviation, from 0."""
 
     given: Tensor
     restored: Tensor
-    sure: Tensor
+    deviation: Tensor
     others: Tensor  # (n − 1, C, h, w)
 
 
@@ -79,6 +79,7 @@ class Folder:
         self.names, self.folder, self.settings = names, folder, settings
         self.total = len(names) if number is None else min(number, len(names))
         self.skipped, self.stopped = list(skipped), False
+        self._reserved = {*names, *map(as_png, names), *(f"{name}.png" for name in names)}
         self._rows: list[dict[str, Any]] = []
         self._parts: list[Restored] = []
         self._shown: list[Shown] = []
@@ -111,9 +112,8 @@ class Folder:
 
     def _sure(self, name: str, deviation: Tensor) -> str:
         """The map of a standard deviation (C, H, W), the root mean square over channels."""
-        drawn = deviation.square().mean(0, keepdim=True).sqrt() * 2 - 1
-        content = png(sheet(drawn[None], scale=1, padding=0))
-        return self._write("uncertainty", f"{name}.png", content=content)
+        content = png(sheet(_overall(deviation)[None] * 2 - 1, scale=1, padding=0))
+        return self._write("uncertainty", as_png(name), content=content)
 
     def finish(self) -> dict[str, Any]:
         """Sheet, arrays and JSON of what is done; what the JSON holds."""
@@ -132,7 +132,9 @@ class Folder:
                 [_alike(shown.others[k], size) for shown in self._shown]
             )
         if self._parts:
-            rows["not sure"] = torch.stack([_alike(shown.sure, size) for shown in self._shown])
+            unsure = torch.stack([_alike(_overall(one.deviation), size) for one in self._shown])
+            most = float(unsure.max().clamp_min(1e-6))  # is white, or nothing would be seen
+            rows[f"not sure (white: ±{50 * most:.2g} %)"] = unsure * (2 / most) - 1
             found = Restored.concatenated(self._parts)
             result["arrays"] = str(self.folder / "restored.npz")
             save_latents(
@@ -177,18 +179,21 @@ class FiledRestoration(Folder):
         for row, i in enumerate(rows):
             name, others = self.names[i], found.fillings[row, 1:]
             files = [self._image(name, found.images[row])]
-            files += [self._image(f"{name}-{k + 2}", other) for k, other in enumerate(others)]
+            files += [
+                self._image(numbered(as_png(name), k + 2, self._reserved), other)
+                for k, other in enumerate(others)
+            ]
             sure = found.uncertainty[row]
             self._rows.append(facts(name, files, self._sure(name, sure), found, row))
             if len(self._shown) < SHOWN:
-                self._shown.append(Shown(y[row], found.images[row], 2 * sure - 1, others))
+                self._shown.append(Shown(y[row], found.images[row], sure, others))
             yield Step(i + 1, self.total, stage="restore")
             if self.stopped:
                 return
 
     def _image(self, name: str, image: Tensor) -> str:
         content = png(sheet(image[None], scale=1, padding=0))
-        return self._write("restored", f"{name}.png", content=content)
+        return self._write("restored", as_png(name), content=content)
 
 
 class FiledInpainting(Folder):
@@ -245,14 +250,21 @@ class FiledInpainting(Folder):
             name = photo.name
             results = self._filled(photo, hole, found, row)
             files = [
-                self._write("filled", file_name(photo, k), content=written(photo, r, exactly=True))
+                self._write(
+                    "filled",
+                    file_name(photo, k, self._reserved),
+                    content=written(photo, r, exactly=True),
+                )
                 for k, r in enumerate(results)
             ]
             sure = None if found is None else self._sure(name, found.uncertainty[row])
-            self._rows.append(facts(name, files, sure, found, row) | {"filled": int(hole.sum())})
+            frames = f"only the first of {photo.frames} frames of {name} was filled and written"
+            notes = (frames,) if photo.frames > 1 else ()
+            more = {"filled": int(hole.sum()), "notes": list(notes)}
+            self._rows.append(facts(name, files, sure, found, row) | more)
             if len(self._shown) < SHOWN:
                 self._shown.append(self._pictured(x[row], missing[row], found, row))
-            yield Step(i + 1, self.total, stage="inpaint")
+            yield Step(i + 1, self.total, stage="inpaint", notes=notes)
             if self.stopped:
                 return
 
@@ -280,9 +292,9 @@ class FiledInpainting(Folder):
         if found is None:
             assert isinstance(self.inpainter, str)
             image = classically(self.inpainter, x[None], missing[None])[0]
-            return Shown(given, image, given, x[:0][None][:0])
+            return Shown(given, image, torch.zeros_like(x), x[:0][None][:0])
         first = found.images[row] if self.n == 1 else found.fillings[row, 0]
-        return Shown(given, first, 2 * found.uncertainty[row] - 1, found.fillings[row, 1:])
+        return Shown(given, first, found.uncertainty[row], found.fillings[row, 1:])
 
 
 def facts(
@@ -300,15 +312,31 @@ def facts(
     return result
 
 
-def file_name(photo: Photograph, k: int) -> str:
-    """NAME of the first filling, and NAME-2, … of others; PNG where the format would round."""
-    name = photo.file_name
-    if photo.rounds:
-        name = f"{photo.name}.png"
-    if not k:
-        return name
-    path = PurePosixPath(name)
-    return str(path.with_name(f"{path.stem}-{k + 1}{path.suffix}"))
+def file_name(photo: Photograph, k: int, reserved: Collection[str]) -> str:
+    """NAME of the first filling, and NAME-2, … of others; PNG where the format would round.
+
+    reserved: names that are those of photographs, and of none of the others.
+    """
+    name = f"{photo.name}.png" if photo.rounds else photo.file_name
+    return numbered(name, k + 1, reserved) if k else name
+
+
+def numbered(name: str, k: int, reserved: Collection[str]) -> str:
+    """NAME-k, or where another image is called that, NAME--k."""
+    path, mark = PurePosixPath(name), "-"
+    while (other := str(path.with_name(f"{path.stem}{mark}{k}{path.suffix}"))) in reserved:
+        mark += "-"
+    return other
+
+
+def as_png(name: str) -> str:
+    """A name that ends as those of PNG files do."""
+    return name if name.lower().endswith(".png") else f"{name}.png"
+
+
+def _overall(deviation: Tensor) -> Tensor:
+    """The root mean square over channels: (C, h, w) → (1, h, w)."""
+    return deviation.square().mean(0, keepdim=True).sqrt()
 
 
 def _alike(x: Tensor, size: int) -> Tensor:
