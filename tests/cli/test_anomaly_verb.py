@@ -47,6 +47,11 @@ def folder(path: Path, images: dict[str, np.ndarray]) -> Path:
     return path
 
 
+def scores(out: Path) -> list[dict[str, str]]:
+    with (out / "scores.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.fixture(scope="session")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = {f"{i:03d}.png": grey(texture(i)) for i in range(GOOD)}
@@ -192,12 +197,44 @@ def test_what_was_stopped_goes_on_and_comes_to_the_same(preimage, fitted, mixed,
     assert "--resume" in refused.err
     resumed = preimage("anomaly", "score", fitted, mixed, "--out", "part", "--resume", "--json")
     assert resumed.status == 0, resumed.err
-    first, second = ((here / p / "scores.csv").read_text() for p in ("whole", "part"))
-    assert first == second
+    first, second = (scores(here / p) for p in ("whole", "part"))
+    assert [{**r, "score": ""} for r in first] == [{**r, "score": ""} for r in second]
+    for a, b in zip(first, second, strict=True):  # photographs are scored together: to rounding
+        assert float(a["score"]) == pytest.approx(float(b["score"]), rel=1e-5)
     assert [r["name"] for r in resumed.json["images"]] == [r["name"] for r in whole.json["images"]]
     other = preimage("anomaly", "score", fitted, mixed / "good", "--out", "part", "--resume")
     assert other.status == 2
     assert "was begun with" in other.err
+
+
+def test_a_folder_to_resume_is_not_believed(preimage, fitted, mixed, here: Path) -> None:
+    first = preimage("anomaly", "score", fitted, mixed, "--out", "out", "--json")
+    (here / "out/heat" / f"{first.json['images'][0]['name']}").unlink()
+    lines = (here / "out/rows.jsonl").read_text().splitlines()
+    elsewhere = json.loads(lines[1]) | {"heat": "../../secret.png"}
+    another = json.loads(lines[2]) | {"name": "../other.png"}
+    beyond = json.loads(lines[3]) | {"index": 99}
+    for broken in (elsewhere, another, beyond):
+        (here / "out/rows.jsonl").write_text("\n".join([lines[0], json.dumps(broken)]) + "\n")
+        again = preimage("anomaly", "score", fitted, mixed, "--out", "out", "--resume", "--json")
+        assert again.status == 0, again.err
+        for what in ("name", "verdict", "heat", "mask"):
+            assert [r[what] for r in again.json["images"]] == [
+                r[what] for r in first.json["images"]
+            ]
+    for name, content in (("rows.jsonl", '{"index": "x"}\n'), ("settings.json", "[1]")):
+        (here / "out" / name).write_text(content)
+        said = bad(preimage, "score", fitted, mixed, "--out", "out", "--resume")
+        assert "choose another --out" in said
+
+
+def test_fewer_can_be_asked_for_when_it_goes_on(preimage, fitted, mixed) -> None:
+    preimage("anomaly", "score", fitted, mixed, "--out", "out")
+    fewer = preimage(
+        "anomaly", "score", fitted, mixed, "--out", "out", "--resume", "-n", 3, "--json"
+    )
+    assert fewer.json["finished"]
+    assert len(fewer.json["images"]) == 3
 
 
 def test_ctrl_c_says_how_to_go_on(preimage, fitted, mixed, monkeypatch) -> None:

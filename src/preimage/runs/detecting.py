@@ -193,6 +193,8 @@ class FiledDetection:
                 f"{self.folder} holds no detection to resume; leave --resume out to begin"
             )
         before = read_json(path)
+        if not isinstance(before, dict):
+            raise InputError(f"{path} is not of a detection; choose another --out")
         for name in sorted({*before, *self.settings}):
             if before.get(name) != self.settings.get(name):
                 raise InputError(
@@ -204,8 +206,28 @@ class FiledDetection:
         whole = content[: content.rfind(b"\n") + 1]
         if whole != content:
             write_bytes(lines, whole)
-        rows = [json.loads(line) for line in whole.splitlines()]
-        return {row["index"]: row for row in rows}
+        try:
+            rows = [json.loads(line) for line in whole.splitlines()]
+            return {row["index"]: row for row in rows if self._stands(row)}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise InputError(f"{lines} is damaged; choose another --out") from None
+
+    def _stands(self, row: Mapping[str, Any]) -> bool:
+        """Whether a line is of the photograph it says, and its files are there; else it is redone.
+
+        Raises KeyError or TypeError for what is no such line.
+        """
+        if not 0 <= row["index"] < self.total:
+            return False
+        place = self._place(row["index"])
+        if any(row[key] != value for key, value in place.items()):
+            return False
+        if "skipped" in row:
+            return True
+        file = file_name(place["name"], place["page"], place["pages"])
+        files = [f"heat/{file}", *([f"masks/{file}"] if row["verdict"] == VERDICTS[True] else [])]
+        named = [row["heat"], *([] if row["mask"] is None else [row["mask"]])]
+        return named == files and all((self.folder / one).is_file() for one in files)
 
     def _found(self) -> list[dict[str, Any]]:
         return [row for _, row in sorted(self.rows.items()) if "skipped" not in row]
