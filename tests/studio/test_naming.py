@@ -36,6 +36,10 @@ def test_a_planted_difference_is_found_saved_and_moves_what_it_names(
     shown = client.get("/api/session").json()["directions"]
     assert shown[0]["name"] == "along it"  # no other was measured
     assert shown[0]["accuracy"] == made.json()["accuracy"]["value"]
+    z = studio.workspace.latents
+    assert z is not None
+    spread = found.read(z).std().item()  # of readings: what its slider covers three times
+    assert shown[0]["high"] == pytest.approx(min(max(3, 3 * spread), 6), rel=0.15)
     assert (studio.workspace.path / "directions" / "along it.safetensors").is_file()
     again = client.post("/api/directions", json=body)
     assert again.json()["error"].startswith("there is a direction 'along it' already")

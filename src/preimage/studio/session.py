@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Body
+from torch import Tensor
 
 import preimage
 from preimage.core import InputError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from preimage.studio.app import Studio
 
 REACH = 3.0  # standard deviations that a slider goes both ways
+FARTHEST = 6.0  # that a slider goes whose direction reads little
+READ = 512  # latents that are read to know it
 SHOWN = 512  # numbers of the latent with a slider, those that vary most
 DEAD = 0.05  # standard deviations of the prior: a number that varies less does nothing
 
@@ -53,9 +56,7 @@ def about(studio: Studio) -> dict[str, Any]:
         "encoder": model.can("encode"),
         "critic": model.can("critic"),
         "data": known,
-        "directions": sorted(
-            map(_direction, workspace.directions().values()), key=_skill, reverse=True
-        ),
+        "directions": _directions(workspace),
         "dims": dims(workspace),
         "maps": list(workspace.charts),
         "exports": ["png", "gif", "webp", *_video(), "latents", "command"],
@@ -70,19 +71,39 @@ def about(studio: Studio) -> dict[str, Any]:
     }
 
 
-def _direction(one: Direction) -> dict[str, Any]:
+def _directions(workspace: Workspace) -> list[dict[str, Any]]:
+    """Those that read images best come first."""
+    z = workspace.latents
+    some = None if z is None else z[:: max(1, len(z) // READ)]
+    made = [_direction(one, some) for one in workspace.directions().values()]
+    return sorted(made, key=_skill, reverse=True)
+
+
+def _direction(one: Direction, z: Tensor | None) -> dict[str, Any]:
     kind = "named"
     if one.normal is None and one.method in ("pca", "features", "sefa", "jacobian"):
         kind = "unlabelled"
     elif one.method == "counterfactual":
         kind = "counterfactual"
     described: dict[str, Any] = {"name": one.name, "kind": kind, "method": one.method}
-    described |= {"unit": "standard deviations", "low": -REACH, "high": REACH}
+    reach = _reach(one, z)
+    described |= {"unit": "standard deviations", "low": -reach, "high": reach}
     for measure in ("accuracy", "r_squared"):
         measured = one.report.get(measure)
         if isinstance(measured, dict) and math.isfinite(measured.get("value", math.nan)):
             described[measure] = measured["value"]
     return described
+
+
+def _reach(one: Direction, z: Tensor | None) -> float:
+    """How far its slider goes: three standard deviations of what it reads of the images.
+
+    Those are longer than the attribute's own where the latents tell little of it, and then the
+    picture answers as little.
+    """
+    if one.normal is None or z is None or len(z) < 2 or z.shape[1:] != one.normal.shape:
+        return REACH
+    return round(min(max(REACH, REACH * float(one.read(z).std())), FARTHEST), 1)
 
 
 def _skill(described: dict[str, Any]) -> float:

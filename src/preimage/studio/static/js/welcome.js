@@ -32,6 +32,7 @@ export function welcome(studio) {
   let at = 0;
   const card = h("aside", { class: "welcome", "aria-label": "Welcome" });
   document.body.append(card);
+  document.addEventListener("keydown", leave);
   show();
 
   function show() {
@@ -60,8 +61,14 @@ export function welcome(studio) {
     /** @type {HTMLElement | null} */ (card.querySelector(".primary"))?.focus();
   }
 
+  /** @param {KeyboardEvent} event */
+  function leave(event) {
+    if (event.key === "Escape") end();
+  }
+
   function end() {
     card.remove();
+    document.removeEventListener("keydown", leave);
     try {
       localStorage.setItem(KEY, "seen");
     } catch {
