@@ -68,7 +68,12 @@ def test_a_model_that_knows_its_images_by_heart_does_no_harm() -> None:
 
     assert area(both) > area(alone) - 0.005
     assert both.predict(good).float().mean() < RATE + 0.04
-    assert not Detector(false_alarms=RATE).fit(known, model=model).uses_model  # nothing is fresh
+    notes: list[str] = []
+    found = Detector(false_alarms=RATE).fit(
+        known, model=model, progress=lambda step: notes.extend(step.notes)
+    )
+    assert not found.uses_model  # nothing is fresh
+    assert any("the model takes no part" in note for note in notes)
 
 
 def test_images_are_judged_alike_in_any_batch(detector: Detector) -> None:

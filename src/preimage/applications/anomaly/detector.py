@@ -37,6 +37,10 @@ from preimage.core import InputError, LatentModel, Step, seeds
 
 Progress = Callable[[Step], None]
 FRESH = 50  # fresh images that a net's scores are weighed on, at least
+WITHOUT_MODEL = (
+    "the model takes no part: its scores are weighed on good images that it has not learnt from, "
+    "and too few are held out for that"
+)
 SUSPECT = 5.0  # spreads above the median, from which a good image is suspected
 
 
@@ -114,6 +118,8 @@ class Detector:
         held = chosen(images, calibration) if validation is None else checked(validation)
         spare = 0 if validation is None else spared(len(held), self.false_alarms)
         self.options = suite.named(self.wanted, images, model, fresh=spare > 0)
+        if self.wanted == "auto" and model is not None and not spare and progress is not None:
+            progress(Step(0, 1, stage="fit scores", notes=(WITHOUT_MODEL,)))
         fresh = None
         if spare and any(name in suite.NETS for name in self.options):
             order = torch.randperm(len(held), generator=seeds.generator(self.seed, "fresh"))
