@@ -274,3 +274,72 @@ def test_listeners_come_and_go_from_any_thread(queue: Queue) -> None:
     ended(queue.submit("count", {}))
     assert before
     assert len(told) == before
+
+
+def of_a_stranger(folder: Path, **wrong: object) -> Path:
+    """A job that came with a run from elsewhere, about to be done."""
+    made = room.JobFolder.create(folder, "count", "", {"n": 3}, {})
+    record = json.loads((made.path / "job.json").read_text()) | wrong
+    (made.path / "job.json").write_text(json.dumps(record))
+    return made.path
+
+
+def test_what_a_stranger_has_linked_in_a_run_is_not_written_to(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    jobs = tmp_path / "run" / "studio" / "jobs"
+    jobs.mkdir(parents=True)
+    for name in ("log", "progress.jsonl", "lock"):
+        (of_a_stranger(jobs) / name).symlink_to(precious)
+    (jobs / "0123456789abcdef").symlink_to(of_a_stranger(tmp_path))
+    for name in ("now.log", ".lock"):
+        (jobs / name).symlink_to(precious)
+    precious.write_text("as it was")
+    queue = Queue(jobs, module="odd_kinds")
+    queue.start()
+    try:
+        assert ended(queue.submit("count", {})).record.status == "done"
+        assert len(queue.jobs()) == 1
+    finally:
+        queue.close()
+    assert precious.read_text() == "as it was"
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, {"request": {"n": 10**9}}, {"kind": "hang"}, {"mark": None}]
+)
+def test_a_job_that_came_with_a_stranger_s_run_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("PREIMAGE_CACHE", str(tmp_path / "of-another-user"))
+        of_a_stranger(tmp_path)
+    if changed:  # one of our own, that came back with something else in it
+        of_a_stranger(tmp_path, **changed)
+    queue = Queue(tmp_path, module="odd_kinds")
+    queue.start()
+    try:
+        own = queue.submit("count", {})
+        assert ended(own).record.status == "done"
+        assert len(queue.jobs()) == 1
+    finally:
+        queue.close()
+
+
+def test_numbers_that_json_has_none_of_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "progress.jsonl").write_text('{"result": {"error": NaN, "spread": -Infinity}}\n')
+    (line,) = Lines(tmp_path / "progress.jsonl").new()
+    assert line == {"result": {"error": None, "spread": None}}
+
+
+def test_where_no_process_can_be_begun_the_job_fails_and_the_next_is_done(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object, **more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "Worker", full)
+        job = ended(queue.submit("beside", {"n": 1}))
+    assert job.record.status == "failed"
+    assert "No space left" in job.record.message
+    assert ended(queue.submit("beside", {"n": 1})).record.status == "done"

@@ -10,21 +10,29 @@
 
 Every file but the lines of progress and log is replaced at once, so a kill at any moment leaves a
 job that can be begun again.
+
+A run may come from a stranger, jobs and all: what was asked bears a mark that only this user's
+studio can make, and a job without it is not touched.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import hmac
 import json
+import os
 import re
 import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from preimage.core import InputError
+from preimage.data import cache as store
 from preimage.runs.files import read_json, readable_errors, write_bytes, write_json
 
 IDS = re.compile(r"[0-9a-f]{16}")
@@ -45,6 +53,31 @@ class Record:
     status: str = "queued"
     message: str = ""  # what went wrong, in a line
     attempt: int = 0  # how often it was begun
+    mark: str = ""  # of what was asked, by the user who did
+
+    def marked(self) -> Record:
+        return replace(self, mark=self._mark())
+
+    @property
+    def own(self) -> bool:
+        """Whether this user has asked for it, and for just that."""
+        return hmac.compare_digest(str(self.mark).encode(), self._mark().encode())
+
+    def _mark(self) -> str:
+        asked = json.dumps([self.id, self.kind, self.request], sort_keys=True)
+        return hmac.new(_secret(), asked.encode(), hashlib.sha256).hexdigest()
+
+
+def _secret() -> bytes:
+    """Made once for each user."""
+    path = store.root() / "kept" / "jobs.key"
+    with readable_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(made, "wb") as file:
+                file.write(secrets.token_bytes(32))
+        return path.read_bytes()
 
 
 class JobFolder:
@@ -70,7 +103,7 @@ class JobFolder:
         try:
             for file, content in inputs.items():
                 write_bytes(aside / file, content)
-            record = Record(name, kind, title, time.time(), request)
+            record = Record(name, kind, title, time.time(), request).marked()
             write_json(aside / "job.json", asdict(record))
             with readable_errors(parent):
                 aside.rename(parent / name)
@@ -89,6 +122,17 @@ class JobFolder:
 
     def write(self, record: Record) -> None:
         write_json(self.path / "job.json", asdict(record))
+
+    @property
+    def own(self) -> bool:
+        """Whether this user's studio made it, and nothing in it leads elsewhere."""
+        entries = (self.path, *self.path.iterdir())
+        record = self.record
+        return (
+            record.own
+            and record.id == self.path.name
+            and not any(entry.is_symlink() for entry in entries)
+        )
 
     def outcome(self, attempt: int) -> dict[str, Any] | None:
         """{"result": …} or {"error": …}; None before that attempt ends.
@@ -135,7 +179,7 @@ class Lines:
                     return
                 self._place += len(line)
                 try:
-                    found = json.loads(line)
+                    found = json.loads(line, parse_constant=lambda name: None)  # NaN and such
                 except ValueError:
                     continue  # a kill cut it short, and another attempt wrote on
                 if isinstance(found, dict):

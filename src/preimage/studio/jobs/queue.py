@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import io
 import itertools
+import logging
 import os
 import shutil
 import signal
@@ -105,7 +106,9 @@ class Worker:
 
     def __init__(self, folder: Path, lane: str, module: str, run: Path | None):
         command = [sys.executable, "-m", "preimage.studio.jobs.worker", module, lane]
-        with (folder / f"{lane}.log").open("wb") as log:
+        log_path = folder / f"{lane}.log"
+        log_path.unlink(missing_ok=True)  # it may be a link, in a stranger's run
+        with log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, *([str(run)] if run else [])],
                 stdin=subprocess.PIPE,
@@ -169,7 +172,8 @@ class Queue:
         """Start the worker of the lane "now" before a job asks for it."""
         with self._lock:
             if "now" not in self._workers and not self._closing.is_set():
-                self._workers["now"] = self._worker("now")
+                with contextlib.suppress(OSError):  # the first job will say what is wrong
+                    self._workers["now"] = self._worker("now")
 
     def close(self, wait: float = 2.0) -> None:
         """Workers save what they can and end by themselves; the next studio goes on with it."""
@@ -263,7 +267,10 @@ class Queue:
         while not self._closing.wait(TICK):
             with self._lock:
                 for lane in LANES:
-                    self._look_at(lane)
+                    try:
+                        self._look_at(lane)
+                    except Exception:  # the other jobs are not to wait for ever
+                        logging.getLogger(__name__).exception("the jobs of lane '%s'", lane)
 
     def _look_at(self, lane: str) -> None:
         worker = self._workers.get(lane)
@@ -289,7 +296,11 @@ class Queue:
         for job in self._jobs.values():
             if job.record.status == "queued" and self.kinds[job.record.kind].lane == lane:
                 if lane not in self._workers:
-                    self._workers[lane] = self._worker(lane)
+                    try:
+                        self._workers[lane] = self._worker(lane)
+                    except OSError as error:  # no room on the disk, or for a process
+                        self._set(job, "failed", f"no process can be started: {error.strerror}")
+                        return
                 job.record = replace(job.record, attempt=job.record.attempt + 1)
                 self._set(job, "running", "")
                 self._workers[lane].take(job)
@@ -342,9 +353,9 @@ class Queue:
             if not IDS.fullmatch(path.name) or not path.is_dir():
                 continue
             with contextlib.suppress(InputError):
-                job = Job(JobFolder(path), JobFolder(path).record)
-                if job.record.kind in self.kinds:
-                    found.append(job)
+                folder = JobFolder(path)
+                if folder.own and folder.record.kind in self.kinds:
+                    found.append(Job(folder, folder.record))
         for job in sorted(found, key=lambda job: job.record.created):
             self._jobs[job.record.id] = job
             job.read()
@@ -365,6 +376,8 @@ def _free(folder: Path) -> tuple[Path, io.TextIOWrapper]:
         place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         with readable_errors(place):
             place.mkdir(parents=True, exist_ok=True)
+            if (place / ".lock").is_symlink():  # in a stranger's run
+                (place / ".lock").unlink()
             held = (place / ".lock").open("w")
         try:
             if fcntl is not None:
