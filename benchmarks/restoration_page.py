@@ -11,7 +11,7 @@ HEAD = "## Restoration and inpainting (`benchmarks/restoration.py`)"
 TEXT = """PSNR in dB and SSIM inside what was hidden, and whether a digit is still one of its class
 to a LeNet that others trained, as *mean [95 % interval]* over images; in brackets after a method's,
 by how much ours is better (paired). *In the band*: the share of hidden values that lie in the 90 %
-band, calibrated and not."""
+band."""
 
 
 def restoration(results: list[Result]) -> str:
@@ -20,7 +20,7 @@ def restoration(results: list[Result]) -> str:
         parts.append(f"### {r['subject']}: {r['what']}, {r['n']} images")
         for name, task in (r["holes"] | r["others"]).items():
             band = task["coverage"]
-            inside = ", ".join(f"{k} {_figure(band[k], 2)}" for k in band if k != "scale")
+            inside = _figure(band["calibrated"], 2)
             parts.append(f"**{name}** (in the band: {inside}; widened {band['scale']:.2f} times)")
             methods = task["methods"]
             measures = [m for m in next(iter(methods.values())) if m != "ours_better"]
