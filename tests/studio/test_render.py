@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,16 +14,18 @@ import torch
 
 import preimage as pi
 from preimage.exploration.direction import Direction, owner
+from preimage.exploration.geodesic import geodesics
 from preimage.exploration.interpolation import slerp
 from preimage.pictures.sheet import pixels
 from preimage.runs import directions as direction_files
 from preimage.studio.args import Args, ArgsError, Blend, Mean, Sample, parse, to_json
 from preimage.studio.chart import Chart, shepard
 from preimage.studio.quick import quick
-from preimage.studio.render import find, render
+from preimage.studio.render import find, meanwhile, render
 from preimage.studio.workspace import Workspace
 
 Opened = Callable[[Path], Workspace]
+PATIENCE = 60.0  # seconds: other tests may run beside
 
 
 def at(workspace: Workspace, base: dict, **others: object) -> torch.Tensor:
@@ -95,6 +99,29 @@ def test_a_geodesic_is_no_longer_in_images_than_the_straight_way(workspace: Work
         return float(images.diff(dim=0).norm(dim=1).sum())
 
     assert length("geodesic") <= length("lerp") * 1.001
+
+
+def test_no_live_picture_waits_for_a_geodesic(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searching, told, asked = threading.Event(), threading.Event(), []
+
+    def slow(*args: Any, **options: Any) -> Any:
+        asked.append(args)
+        assert searching.wait(PATIENCE)
+        return geodesics(*args, **options)
+
+    monkeypatch.setattr("preimage.studio.render.geodesics", slow)
+    monkeypatch.setattr(workspace, "publish", lambda message: told.set())
+    a, b = {"kind": "sample", "seed": 91}, {"kind": "sample", "seed": 92}
+    base = {"kind": "blend", "a": a, "b": b, "t": 0.4, "path": "geodesic"}
+    wanted = parse({"base": base})
+    for _ in range(3):
+        assert meanwhile(workspace, wanted) == parse({"base": {**base, "path": "slerp"}})
+    searching.set()
+    assert told.wait(PATIENCE)
+    assert meanwhile(workspace, wanted) == wanted
+    assert len(asked) == 1
 
 
 def test_at_an_image_the_map_gives_that_image(workspace: Workspace) -> None:

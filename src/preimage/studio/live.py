@@ -25,7 +25,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from preimage.core import InputError
 from preimage.studio.args import check_text, parse
-from preimage.studio.render import Rendered, render
+from preimage.studio.render import Rendered, meanwhile, render
 from preimage.studio.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def answer(workspace: Workspace, number: int, args: Any) -> bytes:
     """The frame of a request; whatever goes wrong is one as well."""
     try:
         check_text(args)
-        return frame(number, render(workspace, parse(args)))
+        return frame(number, render(workspace, meanwhile(workspace, parse(args))))
     except InputError as error:
         return error_frame(number, str(error), getattr(error, "where", "args"))
     except Exception as error:  # one picture that fails must not end the others

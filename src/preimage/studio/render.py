@@ -7,7 +7,8 @@ show the same.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -193,14 +194,38 @@ _FINDERS = {
 }
 
 
+def meanwhile(workspace: Workspace, args: Args) -> Args:
+    """The same with an arc instead of a geodesic that is still being searched for.
+
+    The search begins, and the page is told when it has ended: no picture is to wait for it.
+    """
+    base = args.base
+    if not isinstance(base, Blend) or base.path != "geodesic":
+        return args
+    a, b = _base(workspace, base.a, "base.a"), _base(workspace, base.b, "base.b")
+    found = _search(workspace, a.z, b.z, a.label if base.t < 0.5 else b.label)
+    return args if found.done() else replace(args, base=replace(base, path="slerp"))
+
+
 def _geodesic(workspace: Workspace, a: Tensor, b: Tensor, label: str | None) -> Tensor:
-    """The nodes (n, *shape) of the shortest curve, which are found once for each pair."""
+    """The nodes (n, *shape) of the shortest curve."""
+    return _search(workspace, a, b, label).result()
+
+
+def _search(workspace: Workspace, a: Tensor, b: Tensor, label: str | None) -> Future[Tensor]:
+    """The search for a curve, which is made once for each pair, by a thread of its own."""
     key = (a.numpy().tobytes(), b.numpy().tobytes(), label)
-    known = workspace.geodesics
-    if key not in known:
-        if len(known) >= GEODESICS:
-            known.pop(next(iter(known)))
-        y = _label(workspace, label)
+    known, y = workspace.geodesics, _label(workspace, label)
+
+    def nodes() -> Tensor:
         device = workspace.model.device
-        known[key] = geodesics(workspace.model, a.to(device), b.to(device), labels=y).latents[0]
-    return known[key].cpu()
+        made = geodesics(workspace.model, a.to(device), b.to(device), labels=y)
+        return made.latents[0].cpu()
+
+    with workspace.searching:
+        if key not in known:
+            if len(known) >= GEODESICS:
+                known.pop(next(iter(known)))
+            known[key] = workspace.curves.submit(nodes)
+            known[key].add_done_callback(lambda _: workspace.publish({"geodesic": True}))
+        return known[key]

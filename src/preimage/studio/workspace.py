@@ -12,6 +12,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ class Workspace:
         self.progress: dict[str, Any] = {"stage": "begin", "share": 0.0}
         self.complaint: str | None = None  # why there are no images
         self.columns: dict[str, np.ndarray] = {}
-        self.geodesics: dict[tuple, Tensor] = {}  # nodes of curves between latents
+        self.geodesics: dict[tuple, Future[Tensor]] = {}  # nodes of curves between latents
+        self.searching = threading.Lock()
+        self.curves = ThreadPoolExecutor(1, "curves", initializer=_yield_to_others)
         self._kept: dict[str, tuple[Tensor, str | None]] = {}
         self._directions: dict[str, Direction] | None = None
         self._unlabelled: dict[str, Direction] = {}
@@ -117,6 +120,7 @@ class Workspace:
 
     def close(self) -> None:
         self._stopping.set()
+        self.curves.shutdown(wait=False, cancel_futures=True)
         self.images.close()
 
     def _settle(self) -> None:

@@ -74,6 +74,7 @@ async function start() {
   };
 
   studio.events.subscribe("session", () => renew(studio));
+  studio.events.subscribe("geodesic", () => live.want(args.shown()));
   name(place("run"), studio);
   studio.overlay = openView(place("view"), studio).overlay;
   openMap(place("map"), studio, picker);
