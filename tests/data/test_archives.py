@@ -7,6 +7,7 @@ import io
 import os
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -93,6 +94,19 @@ def test_bombs_are_refused(tmp_path, monkeypatch):
     for bomb in ("bomb.zip", "bomb.tar.gz"):
         with pytest.raises(InputError, match="looks like a bomb"):
             data.load(tmp_path / bomb)
+
+
+def test_a_header_that_names_a_huge_size_is_not_read_to_its_end(tmp_path):
+    """Of a name, say: what looks whether this is an archive would hold it all in memory."""
+    member = tarfile.TarInfo("././@LongLink")
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, 1 << 40
+    path = tmp_path / "bomb.tar.gz"
+    path.write_bytes(gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(64 << 20)))
+    tracemalloc.start()
+    assert archives.is_archive(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20
 
 
 def test_a_member_that_lies_about_its_size_unpacks_no_further(tmp_path):

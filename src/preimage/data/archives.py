@@ -7,7 +7,9 @@ and an image is an offset and a length in it.
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import lzma
 import tarfile
 import zipfile
@@ -24,6 +26,7 @@ MEMBER_BYTES = 1 << 29  # one member may have; a larger one is skipped
 TOTAL_BYTES = 1 << 38  # all may have
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 28  # unpacked ÷ packed that is suspicious, from this size on
 ENDINGS = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
+COMPRESSIONS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _BLOCK = 1 << 20
 
 
@@ -41,12 +44,25 @@ Skipped = list[tuple[str, str]]
 
 
 def is_archive(path: Path) -> bool:
+    """Whether it begins as one: no more is unpacked, since a header may name any size."""
     if zipfile.is_zipfile(path):
         return True
     try:
-        return tarfile.is_tarfile(path)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error):
+        with _tar_stream(path) as stream:
+            head = stream.read(tarfile.BLOCKSIZE)
+        if head != bytes(tarfile.BLOCKSIZE):  # which is an empty tar
+            tarfile.TarInfo.frombuf(head, tarfile.ENCODING, "surrogateescape")
+        return True
+    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error):
         return False
+
+
+def _tar_stream(path: Path) -> IO[bytes]:
+    """A tar, unpacked as it is read."""
+    with path.open("rb") as file:
+        begin = file.read(max(map(len, COMPRESSIONS)))
+    opened = next((o for magic, o in COMPRESSIONS.items() if begin.startswith(magic)), open)
+    return opened(path, "rb")
 
 
 def unpack(path: Path, into: Path) -> tuple[list[Item], Skipped]:
@@ -108,11 +124,8 @@ def _zip_members(path: Path, budget: _Budget) -> Iterator[_Member]:
 
 
 def _tar_members(path: Path, budget: _Budget) -> Iterator[_Member]:
-    with tarfile.open(path, "r") as plain:
-        seekable = plain.fileobj  # the decompressed stream, whatever the compression
-        assert seekable is not None
-        seekable.seek(0)
-        counted: Any = _Counted(seekable, budget)
+    with _tar_stream(path) as stream:
+        counted: Any = _Counted(stream, budget)
         with tarfile.open(fileobj=counted, mode="r|") as archive:
             for member in archive:
                 _check_path(member.name, path)
