@@ -12,6 +12,8 @@ of 95 %, by bootstrap over images; differences are paired. Nothing was chosen on
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,10 @@ from preimage.pictures import pairs, png
 from restoration_models import SUBJECTS, Subject, subject
 
 N, SHOWN, NOISE = 48, 8, 0.3
-HOLES = ("centre", "half", "random")
+HOLES = ("half", "centre", "random")
 OURS = "ours"
+Task = dict[str, Any]
+Restore = Callable[[Tensor], Tensor]
 ROOMS = (*machine.DECIDING, "applications")
 
 
@@ -85,66 +89,63 @@ def row(
     return found, figures
 
 
-def inpainting(on: Subject, judge: Judge | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    result, shown = {}, {"truth": on.images[:SHOWN]}
-    for name in HOLES:
-        hole = hole_of(name, *on.images.shape[2:])
-        given = torch.where(hole, 0, on.images)
-        scale = Inpainter(on.worker).scale(hole)
-        ours = Inpainter(on.worker, blend="none").inpaint(given, hole, n=2, scale=scale)
-        blended = Inpainter(on.worker).filled(
-            ours.images, given, hole.expand(len(given), -1, -1, -1)
-        )
-        rows, best = {}, None
-        rows[OURS], best = row(ours.images, on.images, hole, None, judge)
-        rows["ours, blended"], _ = row(blended, on.images, hole, best, judge)
-        rows["ours, likeliest"], _ = row(ours.fillings[:, 0], on.images, hole, best, judge)
-        pasted = baselines.pasted(on.worker.ready.model, given, hole)
-        rows["reconstruction pasted in"], _ = row(pasted, on.images, hole, best, judge)
-        made = {m: fill(given, hole) for m, fill in baselines.FILLERS.items()}
-        for method, x in made.items():
-            rows[method], _ = row(x, on.images, hole, best, judge)
-        inside = coverage(ours, on.images, hole.expand_as(given))
-        bands = {"calibrated": interval(inside), "scale": scale}
-        result[name] = {"methods": rows, "coverage": bands}
-        show(f"{on.name} {name}", rows, bands)
-        if name != "random":
-            classic = "OpenCV Telea"
-            parts = (given, ours.images, ours.fillings[:, 1], made[classic])
-            texts = ("given", "ours, mean", "ours, another", classic)
-            shown |= {f"{name}: {t}": p[:SHOWN] for t, p in zip(texts, parts, strict=True)}
-    return result, shown
+def inpainting(on: Subject, judge: Judge | None, name: str) -> tuple[Task, dict[str, Tensor]]:
+    """One kind of hole, and a few images for a sheet."""
+    hole = hole_of(name, *on.images.shape[2:])
+    given = torch.where(hole, 0, on.images)
+    scale = Inpainter(on.worker).scale(hole)
+    ours = Inpainter(on.worker, blend="none").inpaint(given, hole, n=2, scale=scale)
+    blended = Inpainter(on.worker).filled(ours.images, given, hole.expand(len(given), -1, -1, -1))
+    rows, best = {}, None
+    rows[OURS], best = row(ours.images, on.images, hole, None, judge)
+    rows["ours, blended"], _ = row(blended, on.images, hole, best, judge)
+    rows["ours, likeliest"], _ = row(ours.fillings[:, 0], on.images, hole, best, judge)
+    pasted = baselines.pasted(on.worker.ready.model, given, hole)
+    rows["reconstruction pasted in"], _ = row(pasted, on.images, hole, best, judge)
+    made = {m: fill(given, hole) for m, fill in baselines.FILLERS.items()}
+    for method, x in made.items():
+        rows[method], _ = row(x, on.images, hole, best, judge)
+    inside = coverage(ours, on.images, hole.expand_as(given))
+    shown = {
+        "truth": on.images, "given": given, "ours, mean": ours.images,
+        "ours, another": ours.fillings[:, 1], "OpenCV Telea": made["OpenCV Telea"],
+    }  # fmt: skip
+    bands = {"calibrated": interval(inside), "scale": scale}
+    return {"methods": rows, "coverage": bands}, {k: x[:SHOWN] for k, x in shown.items()}
 
 
-def others(on: Subject, judge: Judge | None) -> dict[str, Any]:
-    """Small, noisy and grey images made whole again."""
-    x, result = on.images, {}
-    whole = torch.ones(1, 1, *x.shape[2:], dtype=torch.bool)
-    tasks: list[tuple[str, ImageOperator, str, Any]] = [
-        ("4 times smaller", pi.Downsample(4), "bicubic",
-         lambda y: baselines.bicubic(y, (x.shape[2], x.shape[3]))),
+def spoilt(
+    on: Subject, judge: Judge | None, through: ImageOperator, method: str, restore: Restore
+) -> tuple[Task, None]:
+    """Images to which something was done, made whole again."""
+    x, whole = on.images, torch.ones(1, 1, *on.images.shape[2:], dtype=torch.bool)
+    y = observed(through, x, seed=5)
+    scale = on.worker.scale(through)
+    ours = on.worker.restore(y, through, scale=scale)
+    rows, best = {}, None
+    rows[OURS], best = row(ours.images, x, whole, None, judge)
+    rows[method], _ = row(restore(y), x, whole, best, judge)
+    inside = coverage(ours, x, whole.expand_as(x))
+    return {"methods": rows, "coverage": {"calibrated": interval(inside), "scale": scale}}, None
+
+
+def tasks(on: Subject, judge: Judge | None) -> Sequence[tuple[str, str, Callable[[], Any]]]:
+    """(part of the result, name, what measures it)."""
+    holes = [("holes", hole, partial(inpainting, on, judge, hole)) for hole in HOLES]
+    x = on.images
+    size = (x.shape[2], x.shape[3])
+    others: list[tuple[str, ImageOperator, str, Restore]] = [
+        ("4 times smaller", pi.Downsample(4), "bicubic", lambda y: baselines.bicubic(y, size)),
         (f"noise {NOISE}", pi.Noise(2 * NOISE), "non-local means",
          lambda y: baselines.non_local_means(y, 2 * NOISE)),
     ]  # fmt: skip
     if x.shape[1] == 3:
-        tasks.append(("grey", pi.Grey(), "the grey image", lambda y: y.expand_as(x)))
-    for name, through, method, restore in tasks:
-        y = observed(through, x, seed=5)
-        scale = on.worker.scale(through)
-        ours = on.worker.restore(y, through, scale=scale)
-        rows, best = {}, None
-        rows[OURS], best = row(ours.images, x, whole, None, judge)
-        rows[method], _ = row(restore(y), x, whole, best, judge)
-        inside = coverage(ours, x, whole.expand_as(x))
-        result[name] = {
-            "methods": rows,
-            "coverage": {"calibrated": interval(inside), "scale": scale},
-        }
-        show(f"{on.name} {name}", rows, result[name]["coverage"])
-    return result
+        others.append(("grey", pi.Grey(), "the grey image", lambda y: y.expand_as(x)))
+    return [*holes, *(("others", name, partial(spoilt, on, judge, *how)) for name, *how in others)]
 
 
-def show(name: str, rows: dict[str, Any], bands: dict[str, Any]) -> None:
+def show(name: str, task: Task) -> None:
+    rows, bands = task["methods"], task["coverage"]
     print(f"{name}: in the band {bands['calibrated'][0]:.3f}, scale {bands['scale']:.2f}")
     for method, figures in rows.items():
         text = ", ".join(f"{k} {v[0]:.3f}" for k, v in figures.items() if k != "ours_better")
@@ -161,18 +162,24 @@ def main() -> None:
     judge = Judge(machine.real_data() / "csinva" / "mnist_classifier" / "weights")
     for name in options.only.split(","):
         on = subject(name, 8 if options.quick else options.n)
-        holes, shown = inpainting(on, judge if on.identity else None)
-        spoilt = others(on, judge if on.identity else None)
-        if options.quick:
-            continue
-        facts = {"subject": name, "what": on.what, "n": len(on.images)}
-        machine.write(
-            f"restoration-{name}",
-            {"benchmark": "restoration", **facts, "holes": holes, "others": spoilt},
-            rooms=ROOMS,
-        )
-        path = Path(machine.RESULTS) / f"restoration-{name}.png"
-        path.write_bytes(png(pairs(shown, padding=3)))
+        facts = {
+            "benchmark": "restoration", "subject": name, "what": on.what, "n": len(on.images),
+        }  # fmt: skip
+        result: dict[str, Any] = facts | {"holes": {}, "others": {}}
+        before = machine.read(f"restoration-{name}") or {}
+        if before.get("n") == facts["n"] and before.get("commit") == machine.commit(ROOMS):
+            result |= {part: before[part] for part in ("holes", "others")}
+        for part, task, measured in tasks(on, judge if on.identity else None):
+            if task in result[part] and not options.quick:
+                continue
+            result[part][task], shown = measured()
+            show(f"{name} {task}", result[part][task])
+            if options.quick:
+                continue
+            machine.write(f"restoration-{name}", result, rooms=ROOMS)
+            if shown and task != "random":
+                path = Path(machine.RESULTS) / f"restoration-{name}-{task}.png"
+                path.write_bytes(png(pairs(shown, padding=3)))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import machine
 from tables import table
 
 Result = dict[str, Any]
@@ -26,7 +27,8 @@ def restoration(results: list[Result]) -> str:
             measures = [m for m in next(iter(methods.values())) if m != "ours_better"]
             rows = [[method, *(_cell(v, m) for m in measures)] for method, v in methods.items()]
             parts.append(table(["", *measures], rows))
-        parts.append(f"![{r['subject']}](results/restoration-{r['subject']}.png)")
+        for picture in sorted(machine.RESULTS.glob(f"restoration-{r['subject']}*.png")):
+            parts.append(f"![{r['subject']}](results/{picture.name})")
     return "\n\n".join(parts)
 
 
