@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.testclient import TestClient
 
+from preimage.core import InputError
 from preimage.studio.app import Studio
 from preimage.studio.events import WAITING, Events
 
@@ -84,3 +89,42 @@ def test_a_page_that_falls_behind_is_let_go_and_can_come_back() -> None:
         said = [page.get_nowait() for _ in range(page.qsize())]
     assert said[-1] is None  # upon which the socket is closed, and the page comes anew
     assert said[:-1] == [str(number) for number in range(1, WAITING)]
+
+
+def test_what_a_stranger_kept_in_a_run_does_not_hide_the_gallery(
+    client: TestClient, studio: Studio
+) -> None:
+    own = client.post("/api/gallery", json={**MEAN, "title": "<b>own</b>"}).json()
+    for number, wrong in enumerate(({"time": "now"}, {"time": math.nan}, {"title": ["x"]})):
+        path = studio.workspace.folder / "gallery" / f"{number:016x}.json"
+        path.write_text(json.dumps({"args": {}, "title": "", "time": 1.0} | wrong))
+    said = client.get("/api/gallery")
+    assert said.status_code == 200
+    assert [entry["id"] for entry in said.json()] == [own["id"]]
+    client.delete(f"/api/gallery/{own['id']}")
+
+
+def test_images_that_take_long_to_decode_keep_no_other_request_waiting(
+    client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred at once: all threads of the server would wait for the one that decodes."""
+    go = threading.Event()
+
+    def slow(content: bytes) -> None:
+        assert go.wait(30)
+        raise InputError("this file cannot be used")
+
+    monkeypatch.setattr(studio.workspace.images, "add", slow)
+    headers = {"content-type": "application/octet-stream"}
+    with ThreadPoolExecutor(101) as hands:
+        sent = [
+            hands.submit(client.post, "/api/images", content=b"x", headers=headers)
+            for _ in range(100)
+        ]
+        time.sleep(0.5)
+        asked = hands.submit(client.get, "/api/session")
+        try:
+            assert asked.result(10).status_code == 200
+        finally:
+            go.set()
+        assert {said.result().status_code for said in sent} == {400}

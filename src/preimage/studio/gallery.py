@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from dataclasses import fields, replace
@@ -47,7 +48,9 @@ def entries(workspace: Workspace) -> list[dict[str, Any]]:
         try:
             known = read_json(path)
             parse(known["args"])
-            found.append({k: known[k] for k in ("args", "title", "time")} | {"id": path.stem})
+            if math.isfinite(known["time"]) and isinstance(known["title"], str):
+                kept = {name: known[name] for name in ("args", "title", "time")}
+                found.append(kept | {"id": path.stem})
         except (InputError, KeyError, TypeError):
             continue  # somebody else's file, or a broken one
     return sorted(found, key=lambda entry: -entry["time"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
@@ -23,13 +24,15 @@ def about(upload: Upload) -> dict[str, Any]:
 
 def router(studio: Studio) -> APIRouter:
     made = APIRouter(prefix="/api/images")
+    turn = asyncio.Lock()  # threads that wait for the one that decodes would be missed elsewhere
 
     @made.post("")
     async def add(request: Request) -> dict[str, Any]:
         images = studio.workspace.images
         images.check_room()
         content = await request.body()  # the guard has counted it
-        return about(await run_in_threadpool(images.add, content))
+        async with turn:
+            return about(await run_in_threadpool(images.add, content))
 
     @made.get("")
     def all() -> list[dict[str, Any]]:
