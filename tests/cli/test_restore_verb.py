@@ -170,6 +170,7 @@ def test_images_are_restored(preimage, vae, photos, here, options) -> None:
         ("inpaint", ["--mask", "box:1,1,3,3", "--blend", "glue"], "no blend 'glue'"),
         ("inpaint", ["--mask", "box:1,1,3,3", "--label", "3"], "without classes"),
         ("inpaint", ["--mask", "box:1,1,3,3", "--feather", -1], "--feather"),
+        ("inpaint", ["--mask", "box:1,1,3,3", "--feather", "nan"], "--feather"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
@@ -183,3 +184,25 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
     assert words in done.err
     assert len(done.err.strip().splitlines()) == 1
     assert not (here / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("inpaint", ("--mask", "black.png")),
+        ("inpaint", ("--mask", "box:0,0,99,99")),
+        ("restore", ("--from", "low-resolution", "--factor", 99)),
+        ("restore", ("--from", "grey", "--label", "cat")),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_long(
+    preimage, vae, photos, here, monkeypatch, verb, options
+) -> None:
+    def learned(*_: object, **__: object) -> None:
+        raise AssertionError("examples are looked at first")
+
+    monkeypatch.setattr("preimage.api.restorations.explained", learned)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(here / "black.png")
+    done = preimage(verb, vae, photos / "a.png", *options, "--out", "out")
+    assert done.status == 2, done.err
+    assert len(done.err.strip().splitlines()) == 1

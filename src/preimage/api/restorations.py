@@ -5,6 +5,7 @@ Functions of the public interface like those in `api`, upon which they stand.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +30,7 @@ from preimage.data import Dataset
 from preimage.inversion import Inverter
 from preimage.inversion.operators import as_operator
 from preimage.runs.files import check_free
-from preimage.runs.restoring import FiledInpainting, FiledRestoration
+from preimage.runs.restoring import FiledInpainting, FiledRestoration, check_any
 from preimage.runs.run import Run
 
 EXAMPLES = 2000  # training images from which it is learned what the model leaves
@@ -212,9 +213,11 @@ def restore_files(
     folder = Path(out)
     check_free(folder)
     opened_run = Run.open(Path(run))
-    ready = restorer(run, device=device, seed=seed, progress=progress, **options)
+    generator = inverter(run, device=device)  # what it refuses is refused before anything long
     A = as_operator(through)
-    source = observed(images, ready.ready.observation(A), progress, run=opened_run)
+    source = observed(images, generator.observation(A), progress, run=opened_run)
+    generator.model.labels_for(1, label)
+    ready = restorer(run, device=device, seed=seed, progress=progress, **options)
     scale = ready.scale(A, progress=progress) if calibration else 1.0
     settings = {
         "run": str(run), "source": str(images), "through": str(A), "label": label, "seed": seed,
@@ -258,18 +261,19 @@ def inpaint_files(
     Raises InputError for a mask that is none, and where `out` holds something.
     """
     _known_method(method)
-    if feather < 0:
-        raise InputError(f"--feather {feather:g} is below 0; give 0 or more pixels")
+    if not (feather >= 0 and math.isfinite(feather)):
+        raise InputError(f"--feather {feather:g} is no width; give 0 or more pixels")
     folder = Path(out)
     check_free(folder)
     opened_run = Run.open(Path(run))
     holes = holes_of(mask)
+    photos, skipped = photographs(images, opened_run, progress)
+    check_any(photos, holes, number)  # before anything long
     worker: Inpainter | str = method
     ready = None
     if method == "model":
         ready = restorer(run, device=device, seed=seed, progress=progress, **options)
         worker = Inpainter(ready, blend, context, TUNING if tune is True else int(tune))
-    photos, skipped = photographs(images, opened_run, progress)
     settings = {
         "run": str(run), "source": str(images), "mask": str(mask), "method": method, "blend": blend,
         "feather": feather, "context": context, "tune": int(tune), "label": label, "seed": seed,

@@ -33,6 +33,7 @@ from preimage.runs.pictures import save_latents
 
 AT_ONCE = 16  # images worked on together
 SHOWN = 8  # images on the sheet
+WIDTH, HEIGHT = 800, 1200  # pixels of the sheet that small images are enlarged towards
 
 Labels = Callable[[int], Tensor | None]  # so many images → their classes, where they are known
 
@@ -142,7 +143,8 @@ class Folder:
                 uncertainty=found.uncertainty, low=found.low, high=found.high,
                 scores=found.scores,
             )  # fmt: skip
-        result["sheet"] = self._write("sheet.png", content=png(pairs(rows, padding=4)))
+        drawn = pairs(rows, scale=_scale(len(self._shown), len(rows), size), padding=4)
+        result["sheet"] = self._write("sheet.png", content=png(drawn))
         write_json(self.folder / f"{self.verb}.json", result)
         return result
 
@@ -297,6 +299,21 @@ class FiledInpainting(Folder):
         return Shown(given, first, found.uncertainty[row], found.fillings[row, 1:])
 
 
+def check_any(photos: Photos, holes: Callable[[str], Holes], number: int | None = None) -> None:
+    """Raises InputError, the first photograph's, where not one of them can be filled."""
+    why = None
+    for i in range(len(photos.names) if number is None else min(number, len(photos.names))):
+        try:
+            photo = photos.photo(i)
+            as_seen(photo, checked(holes(photo.name)(photo), photo.name))
+        except InputError as error:
+            why = why or error
+        else:
+            return
+    if why is not None:
+        raise why
+
+
 def facts(
     name: str, files: list[str], sure: str | None, found: Restored | None, row: int
 ) -> dict[str, Any]:
@@ -332,6 +349,11 @@ def numbered(name: str, k: int, reserved: Collection[str]) -> str:
 def as_png(name: str) -> str:
     """A name that ends as those of PNG files do."""
     return name if name.lower().endswith(".png") else f"{name}.png"
+
+
+def _scale(columns: int, rows: int, size: int) -> int:
+    """Pixels on the sheet for each of an image's, so that all of it can be looked at."""
+    return max(1, min(WIDTH // (columns * size), HEIGHT // (rows * size)))
 
 
 def _overall(deviation: Tensor) -> Tensor:
