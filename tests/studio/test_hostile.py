@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import threading
@@ -128,3 +129,25 @@ def test_images_that_take_long_to_decode_keep_no_other_request_waiting(
         finally:
             go.set()
         assert {said.result().status_code for said in sent} == {400}
+
+
+@pytest.mark.parametrize("path", ["images", "archives", "render"])
+def test_a_page_that_is_closed_while_it_sends_is_no_error_of_ours(
+    client: TestClient, studio: Studio, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    kind = "json" if path == "render" else "octet-stream"
+    headers = {"host": "localhost:8642", "x-preimage-token": "a-token-of-this-launch"}
+    headers |= {"content-type": f"application/{kind}", "content-length": "100"}
+    scope = {"type": "http", "method": "POST", "path": f"/api/{path}", "query_string": b""}
+    scope["headers"] = [(name.encode(), value.encode()) for name, value in headers.items()]
+    come = iter(({"type": "http.request", "body": b"{", "more_body": True},))
+
+    async def receive() -> dict:
+        return next(come, {"type": "http.disconnect"})
+
+    async def send(message: dict) -> None:
+        pass
+
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+    assert not caplog.records
+    assert not list(studio.workspace.folder.glob("archives/.*.part"))

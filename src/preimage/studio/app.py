@@ -21,7 +21,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 
 from preimage.core import InputError
 from preimage.studio import (
@@ -158,6 +158,7 @@ def create_app(studio: Studio, *, token: str, hosts: Sequence[str], port: int) -
     app.add_exception_handler(InputError, _input_error)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _our_fault)
     for part in PARTS:
         app.include_router(part.router(studio), dependencies=[Depends(_whole_text)])
@@ -193,6 +194,11 @@ def _malformed(request: Request, error: Exception) -> JSONResponse:
 def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": str(error.detail), "where": ""}, error.status_code)
+
+
+def _left(request: Request, error: Exception) -> JSONResponse:
+    """The page was closed while it sent something: nobody's fault, and nobody hears it."""
+    return JSONResponse({"error": "the request was broken off", "where": ""}, 499)
 
 
 def _our_fault(request: Request, error: Exception) -> JSONResponse:
