@@ -36,7 +36,7 @@ from preimage.applications.anomaly.tuning import FOLDS, Tuning
 from preimage.core import InputError, LatentModel, Step, seeds
 
 Progress = Callable[[Step], None]
-FRESH = 50  # fresh images that a net's scores are weighed on, at least
+FRESH = 24  # fresh images that a net's scores are weighed on, at least
 WITHOUT_MODEL = (
     "the model takes no part: its scores are weighed on good images that it has not learnt from, "
     "and too few are held out for that"

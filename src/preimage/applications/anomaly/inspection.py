@@ -26,7 +26,7 @@ from preimage.applications.anomaly.calibration import (
     conformal_threshold,
     needed,
 )
-from preimage.applications.anomaly.detector import FRESH, Detector, Explanation, suspicious
+from preimage.applications.anomaly.detector import Detector, Explanation, suspicious
 from preimage.applications.anomaly.framing import Framing
 from preimage.applications.anomaly.photos import InMemory, Photo
 from preimage.applications.anomaly.regions import Growing, Region
@@ -203,9 +203,8 @@ def fitted(
     n, least = len(photos), enough(len(photos), false_alarms)
     order = torch.randperm(n, generator=seeds.generator(seed, "held-out photographs"))
     held = max(round(HELDOUT * n), least)
-    both = FRESH + max(least, FRESH)  # to weigh a model's scores on as well
-    if model is not None and n >= 2 * both:
-        held = max(held, both)
+    if model is not None:  # half of these are to weigh its scores on
+        held = min(2 * held, n // 2)
     each = -(-MOST // (n - held))
     tiles, group = _some_tiles(photos, framing, order[held:].sort().values, each, seed, progress)
     others, heldout = _some_tiles(photos, framing, order[:held].sort().values, 1, seed, progress)
