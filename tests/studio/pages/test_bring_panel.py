@@ -23,10 +23,13 @@ DROP = """text => {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const dataTransfer = new DataTransfer();
   dataTransfer.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
-  const zone = document.querySelector(".panel-bring .panel-inner");
+  const zone = document.querySelector(WHERE);
   for (const kind of ["dragover", "drop"])
     zone.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
 }"""
+ON_PANEL, ON_PICTURE = (
+    DROP.replace("WHERE", w) for w in ("'.panel-bring .panel-inner'", "'#view'")
+)
 
 
 @pytest.fixture
@@ -65,8 +68,10 @@ def test_an_image_is_found_judged_edited_and_outlives_a_reload(bring):
     bring.get_by_role("listitem").get_by_alt_text("Image 1 that you brought").wait_for()
 
 
-@pytest.mark.parametrize("way", [PASTE, DROP], ids=["pasted", "dropped"])
+@pytest.mark.parametrize("way", [PASTE, ON_PANEL, ON_PICTURE], ids=["pasted", "panel", "picture"])
 def test_an_image_is_shown_at_once_and_its_search_can_be_cancelled(bring, way):
+    if way == ON_PICTURE:  # that opens the panel
+        bring.keyboard.press("s")
     bring.evaluate(way, base64.b64encode(png(bring)).decode())
     until(bring, "document.querySelector('.panel-bring .figure img[src*=images]')")
     cancel = bring.locator(".panel-bring").get_by_role("button", name="Cancel")

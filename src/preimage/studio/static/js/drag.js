@@ -26,7 +26,7 @@ export function draggable(element, what) {
 
 /**
  * @param {HTMLElement} element
- * @param {(base: Base) => void} take
+ * @param {(base: Base, file: boolean) => void} take
  * @param {{files?: boolean}} [options] with `files`, image files are taken too: uploaded first
  */
 export function dropzone(element, take, { files = false } = {}) {
@@ -51,8 +51,8 @@ export function dropzone(element, take, { files = false } = {}) {
     const file = event.dataTransfer.files[0];
     try {
       const value = text ? JSON.parse(text) : null;
-      if (value) take("base" in value ? await baked(value) : value);
-      else if (file) take(await received(file));
+      if (value) take("base" in value ? await baked(value) : value, false);
+      else if (file) take(await received(file), true);
     } catch (error) {
       toast(/** @type {Error} */ (error).message, { kind: "error" });
     }

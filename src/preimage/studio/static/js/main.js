@@ -61,6 +61,7 @@ async function start() {
       return picker.ask(request);
     },
     show: (base) => args.patch({ base }),
+    bring: () => {},
     overlay: () => {},
     go: () => {},
     async refresh() {

@@ -58,6 +58,7 @@
  * @property {(message: string) => void} say
  * @property {(request: {title: string}) => Promise<Base | null>} pick
  * @property {(base: Base) => void} show
+ * @property {(image: string) => void} bring  search for the latent of an image; of its panel, when that is open
  * @property {(picture: {image: Blob | ImageBitmap | string, caption: string} | null) => void} overlay
  * @property {(id: string) => void} go
  * @property {() => Promise<void>} refresh  fetches the session again (new directions)

@@ -53,7 +53,9 @@ export function card(jobs, { stop = "Cancel", onAgain } = {}) {
     /** @param {Job | null} job */
     show(job) {
       shown = job;
+      const appears = element.hidden && job !== null && !hasEnded(job);
       element.hidden = !job || job.status === "done";
+      if (appears) element.scrollIntoView({ block: "nearest" });
       if (!job) return;
       const ended = hasEnded(job);
       fill(says, inWords(job));

@@ -82,6 +82,7 @@ export function mount(element, studio) {
     if (!job) restore();
     else if (job.id === jobId) draw(job);
   });
+  studio.bring = begin;
   restore();
   list();
 

@@ -51,6 +51,7 @@ export function mount(element, studio) {
 
   async function search() {
     const turn = (asked += 1);
+    if (found.length === 0) count.textContent = "Searching…"; // the first time images are read
     try {
       const body = { args: args.get(), k: SHOWN, where: where.value };
       const answer = await studio.api("search", { body });
@@ -64,6 +65,7 @@ export function mount(element, studio) {
 
   /** @param {string} message */
   function complain(message) {
+    if (message && found.length === 0) count.textContent = "";
     complaint.textContent = message;
     complaint.hidden = message === "";
   }

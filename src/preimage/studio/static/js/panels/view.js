@@ -89,9 +89,13 @@ export function openView(place, studio) {
     button({ icon: "reset", kind: "quiet", title: "Take all edits back (X)", onClick: reset }),
   );
 
-  /** A latent has its edits in it already. @param {import("../types.js").Base} base */
-  function take(base) {
-    if (base.kind === "latent") args.patch({ base, moves: {}, dims: {} });
+  /** A latent has its edits in it already; the latent of a file is searched for.
+   * @param {import("../types.js").Base} base @param {boolean} file */
+  function take(base, file) {
+    if (base.kind === "image" && (file || !session.encoder)) {
+      studio.go("bring");
+      studio.bring(base.id);
+    } else if (base.kind === "latent") args.patch({ base, moves: {}, dims: {} });
     else studio.show(base);
   }
 
