@@ -1,17 +1,17 @@
 """Which images are found: by latents, by pixels, by PCA; and a million latents in milliseconds.
 
-    python benchmarks/retrieval.py [--only fashion-mnist|orl|forms|million] [--quick]
+    python benchmarks/retrieval.py [--only fashion-mnist|orl|million] [--quick]
 
 Fashion-MNIST: `vae-gan` learns from the 60,000 training images; each of 2,000 test images asks for
 the other 9,999, and those of its class are right. ORL: `vae-pca` learns from people 1 to 20, and
 each of the 200 images of people 21 to 40 asks for the other 199. No model and no metric sees a
-label. Which metric stands for latents is chosen on training images: 6,000 of Fashion-MNIST, and
+label. Latents stand by the default metric, settled on training images: 6,000 of Fashion-MNIST, and
 people 1 to 20. PCA is of the training images, of as many numbers as the model has.
 
-Beside them, the forms an approximate index can take, at 100,000 vectors, and the index itself with
-1,000,000: posterior means of the training images of MNIST and Fashion-MNIST, each moved, turned,
-scaled and lit otherwise eight times or more, by a `vae-pca` of 128 latents. Queries are changed
-test images. Each part writes results/retrieval_PART.json, and is not made again where it is there.
+Beside them, the index with 1,000,000 vectors: posterior means of the training images of MNIST and
+Fashion-MNIST, each moved, turned, scaled and lit otherwise eight times or more, by a `vae-pca` of
+128 latents. Queries are changed test images. Each part writes results/retrieval_PART.json, and is
+not made again where it is there.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ import preimage as pi
 from preimage.api.indexes import in_batches
 from preimage.applications.filters import Column
 from preimage.applications.likeness import (
+    DEFAULT,
     KINDS,
     Likeness,
     decoder_gram,
@@ -51,7 +52,7 @@ from preimage.runs.index import About, Index, Writer, create
 from preimage.runs.index_store import Rows
 
 ROOMS = ("core", "data", "nets", "models", "training", "applications", "runs", "api")
-PARTS = ("fashion-mnist", "orl", "forms", "million")
+PARTS = ("fashion-mnist", "orl", "million")
 FITTED, CHANGES = 4000, 8  # images and changes of each that a metric is fitted to
 DRAWS = 2000  # of the bootstrap
 MILLION, ASKED, K = 1_000_000, 1000, 10
@@ -148,7 +149,7 @@ def judged(
     test: tuple[Tensor, np.ndarray, np.ndarray],
     groups: np.ndarray,  # of the test's queries, drawn together
 ) -> dict[str, Any]:
-    """Scores of every metric on test images; which one is ours is decided on the others."""
+    """Scores of every metric on test images, and on those by which the default was settled."""
     d = model.space.size
     few = learned[:10_000].flatten(1)
     centre = few.mean(0)
@@ -162,8 +163,6 @@ def judged(
         ways[kind] = lambda x, k=kind, like=likeness: like(described(model, k, x))
     x, labels, asked = settings
     chosen_on = {name: per_query(way(x), labels, asked)[:, 1].mean() for name, way in ways.items()}
-    latent = [kind for kind in KINDS if kind != "features"]
-    ours = max(latent, key=lambda kind: chosen_on[kind])
     x, labels, asked = test
     scores = {name: per_query(way(x), labels, asked) for name, way in ways.items()}
     rows = [
@@ -179,11 +178,11 @@ def judged(
         f"{mine} over {name}": [
             interval(scores[mine][:, i] - scores[name][:, i], groups) for i in (0, 1)
         ]
-        for mine in (ours, "features")
+        for mine in (DEFAULT, "features")
         for name in ways
         if name.startswith(("pixels", "PCA"))
     }
-    return {"latents": d, "ours": ours, "rows": rows, "margins": margins}
+    return {"latents": d, "ours": DEFAULT, "rows": rows, "margins": margins}
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -262,39 +261,6 @@ def one_by_one(search: Any, asked: np.ndarray) -> tuple[np.ndarray, float]:
     begun = time.process_time()
     found = [search(asked[i : i + 1])[0] for i in range(len(asked))]
     return np.stack(found), 1000 * (time.process_time() - begun) / len(asked)
-
-
-def forms(folder: Path, n: int = 100_000, of: int = MILLION) -> dict[str, Any]:
-    """What an approximate index of n could be, at settings that find as much."""
-    x, asked = kept(folder, of)
-    x = x[:n].copy()
-    d, true = x.shape[1], nearest(asked, x, K)[1]
-    exact = one_by_one(lambda q: nearest(q, x, K)[1], asked[:100])[1]
-    rows: list[dict[str, Any]] = [{"form": "exact", "ms": exact, "recall": 1.0, "bytes": 4 * d}]
-    made = {
-        "IVF": lambda: faiss.index_factory(d, f"IVF{round(n**0.5)},Flat"),
-        "IVF, 8 bits": lambda: faiss.index_factory(d, f"IVF{round(n**0.5)},SQ8"),
-        "IVF-PQ, 32 bytes": lambda: faiss.index_factory(d, f"IVF{round(n**0.5)},PQ32"),
-        "HNSW, 16": lambda: faiss.IndexHNSWFlat(d, 16),
-    }
-    for name, make in made.items():
-        index, begun = make(), time.process_time()
-        index.train(x)
-        index.add(x)
-        built = time.process_time() - begun
-        row: dict[str, Any] = {"form": name, "build_seconds": built}
-        row["bytes"] = len(faiss.serialize_index(index)) / n
-        for effort in (1, 2, 4, 8, 16, 32, 64, 128):
-            if "HNSW" in name:
-                index.hnsw.efSearch = max(K, 4 * effort)
-            else:
-                index.nprobe = effort
-            found, ms = one_by_one(lambda q, index=index: index.search(q, K)[1], asked[:500])
-            row |= {"effort": effort, "ms": ms, "recall": recalled(found, true[:500])}
-            if row["recall"] >= 0.98:
-                break
-        rows.append(row)
-    return {"n": n, "d": d, "rows": rows}
 
 
 def million(folder: Path, n: int = MILLION) -> dict[str, Any]:
@@ -378,7 +344,6 @@ def main() -> None:
     made = {
         "fashion-mnist": lambda at: fashion(at, options.quick),
         "orl": lambda at: orl(at, options.quick),
-        "forms": lambda _: forms(folder, n or 100_000, n or MILLION),
         "million": lambda _: million(folder, n or MILLION),
     }
     for part in [options.only] if options.only else PARTS:
