@@ -192,6 +192,7 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
         ("inpaint", ("--mask", "black.png")),
         ("inpaint", ("--mask", "box:0,0,99,99")),
         ("restore", ("--from", "low-resolution", "--factor", 99)),
+        ("inpaint", ("--mask", "box:1,1,3,3", "--adversarial", 1)),
         ("restore", ("--from", "grey", "--label", "cat")),
     ],
 )

@@ -71,6 +71,7 @@ def restorer(
     if isinstance(model, Restorer):
         return model
     ready = model if isinstance(model, Inverter) else inverter(model, device=device)
+    bare = Restorer(ready, starts=starts, samples=samples, adversarial=adversarial, seed=seed)
     labels = None
     if not isinstance(model, Inverter | LatentModel) and examples is None:
         run = Run.open(Path(model))
@@ -91,10 +92,7 @@ def restorer(
         left, prior = Discrepancy.of(left_over), learned_prior(z, seed)
         if heldout is not None and len(heldout):
             left = left.scaled_to(explained(ready, heldout, None)[1])
-    return Restorer(
-        ready, left, prior, heldout,
-        starts=starts, samples=samples, adversarial=adversarial, seed=seed,
-    )  # fmt: skip
+    return replace(bare, left=left, prior=prior, heldout=heldout)
 
 
 def restore(
