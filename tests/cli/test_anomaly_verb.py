@@ -341,6 +341,9 @@ def test_what_is_refused(preimage, fitted, vae, good, mixed, here: Path) -> None
         preimage, "score", fitted, here / "text", "--out", "out"
     )
     assert not (here / "out").exists()
+    (here / "file").write_text("something")
+    said = bad(preimage, "evaluate", fitted, mixed / "good", mixed, "--out", "file")
+    assert "file is a file; give --out a folder" in said
     assert "neither test/good nor good" in bad(preimage, "evaluate", fitted, mixed / "good")
     assert "no detection to resume" in bad(
         preimage, "score", fitted, mixed, "--out", "nowhere", "--resume"

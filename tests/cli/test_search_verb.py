@@ -216,3 +216,17 @@ def test_a_damaged_part_is_said_and_mended(preimage, vae, digits, index, here) -
     again = preimage("index", vae, digits, "--out", index, "--json").json
     assert again["added"] == 60
     assert preimage("index", vae, "--out", index, "--check").status == 0
+
+
+def test_a_new_index_is_refused_before_anything_is_learned(
+    preimage, vae, digits, here, monkeypatch
+) -> None:
+    def learned(*_: object) -> None:
+        raise AssertionError("images are looked at first")
+
+    monkeypatch.setattr("preimage.api.indexes._fitted", learned)
+    said = preimage("index", vae, digits, "--out", "new", "--backend", "lanse")
+    assert (said.status, "did you mean 'lance'?" in said.err) == (2, True)
+    said = preimage("index", vae, digits, "--out", digits)
+    assert (said.status, "exists already" in said.err) == (2, True)
+    assert not (here / "new").exists()

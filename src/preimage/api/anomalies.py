@@ -190,6 +190,8 @@ def evaluate_detector(
 
     Raises InputError where a mask is missing or not of its photograph's size.
     """
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise InputError(f"{out} is a file; give --out a folder")
     inspector = load_detector(run, name=name, device=device)
     opened = Run.open(Path(run))
     layout = _layout(good, bad, masks)
