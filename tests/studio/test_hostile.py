@@ -151,3 +151,12 @@ def test_a_page_that_is_closed_while_it_sends_is_no_error_of_ours(
     asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
     assert not caplog.records
     assert not list(studio.workspace.folder.glob("archives/.*.part"))
+
+
+def test_a_run_that_does_not_say_what_it_was_trained_on_trains_nothing(
+    client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(studio.workspace.run.config, "data", {})
+    said = client.post("/api/jobs", json={"kind": "train", "source": {"own": True}, "steps": 1})
+    assert said.status_code == 400
+    assert "choose a folder" in said.json()["error"]

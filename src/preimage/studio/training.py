@@ -76,7 +76,9 @@ def source_of(studio: Studio, body: object) -> tuple[str, str]:
     """
     asked = body if isinstance(body, dict) else {}
     if asked.get("own"):
-        facts = studio.workspace.run.config["data"]
+        facts = studio.workspace.run.config.get("data", {})
+        if not facts.keys() >= {"source", "name"}:
+            raise InputError("this run does not say what it was trained on; choose a folder")
         return facts["source"], facts["name"]
     if asked.get("set") is not None:
         if asked["set"] not in sets():
