@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from pathlib import Path
 
@@ -110,6 +111,28 @@ def test_saved_and_opened_it_finds_the_same(inspector, tmp_path: Path) -> None:
     assert (first.map == second.map).all()
     assert again.threshold == inspector.threshold
     assert again.framing == inspector.framing
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tile": [10**30, 40]}, {"tile": [40]}, {"tile": [40.5, 40]}, {"tile": -1},
+        {"size": "x"}, {"channels": 10**9}, {"channels": True}, {"fit": ["crop"]}, {"fit": "cut"},
+        {"exact": None}, {"background": [1, 2, 999]}, {"range": [1, 0]},
+        {"range": [0, float("nan")]}, {"range": 3},
+    ],
+)  # fmt: skip
+def test_a_detector_whose_facts_were_edited_is_refused(inspector, tmp_path: Path, wrong) -> None:
+    model = pi.wrap(torch.nn.Linear(2, 16), data=ImageSpec(1, 4, 4), space=pi.LatentSpace((2,)))
+    path = save_detector(tmp_path, inspector) / "detector.json"
+    facts = json.loads(path.read_text())
+    for edited in (
+        facts | {"framing": facts["framing"] | wrong},
+        facts | {"pixel_threshold": float("nan")},
+    ):
+        path.write_text(json.dumps(edited))
+        with pytest.raises(InputError, match="fit it again with"):
+            load_detector(tmp_path, model)
 
 
 def test_a_model_sees_what_its_own_images_were(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from preimage.applications.anomaly.framing import Framing
 from preimage.applications.anomaly.inspection import Inspector
 from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
+from preimage.data.decode import FITS
 from preimage.inversion.fingerprint import fingerprint
 from preimage.runs.files import read_json, readable_errors, write_bytes, write_json
 
@@ -30,6 +31,8 @@ FOLDER, DEFAULT = "detectors", "default"
 FORMAT = 1
 NAMES = re.compile(r"\w[\w+-]{0,99}")
 TENSORS, FACTS = "detector.safetensors", "detector.json"
+CHANNELS = 64  # of a photograph, at most
+LARGEST = 1 << 14  # pixels of a side of what a detector is shown at once
 OF_DETECTOR = "detector/"  # before the names of its tensors
 
 
@@ -136,9 +139,26 @@ def _made(content: dict[str, torch.Tensor], facts: dict[str, Any], model: Latent
     detector = inspector.detector
     if not math.isfinite(inspector.threshold) or not len(inspector.levels):
         raise ValueError("no threshold")
+    if not math.isfinite(inspector.pixel_threshold):
+        raise ValueError("no threshold of pixels")
+    _check_framing(inspector.framing)
     if not len(detector.parts.names) == len(detector.weights) == len(detector.standard.middle):
         raise ValueError("its scores are of another version")
     return inspector
+
+
+def _check_framing(framing: Framing) -> None:
+    """Raises ValueError for what no detector is shown, and sizes that no memory holds."""
+    sides = [*(framing.size or ()), *(framing.tile or ())]
+    pairs = all(pair is None or len(pair) == 2 for pair in (framing.size, framing.tile))
+    whole = all(type(side) is int and 0 < side <= LARGEST for side in sides)
+    paper = len(framing.background) == 3 and all(0 <= level <= 255 for level in framing.background)
+    low, high = (0.0, 1.0) if framing.range is None else framing.range
+    known = framing.fit in FITS and type(framing.exact) is bool
+    if not (pairs and whole and paper and known and -math.inf < low < high < math.inf):
+        raise ValueError("photographs cannot be looked at so")
+    if type(framing.channels) is not int or not 0 < framing.channels <= CHANNELS:
+        raise ValueError("photographs have no such channels")
 
 
 def detector_names(run: Path) -> list[str]:
