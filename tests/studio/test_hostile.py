@@ -69,7 +69,7 @@ def test_the_cookies_of_other_servers_of_this_machine_lock_nobody_out(
 ) -> None:
     own = "preimage_8642=a-token-of-this-launch"
     for cookies in (f"{other}; {own}", f"{own}; {other}"):
-        said = stranger.get("/api/session", headers={"cookie": cookies.encode("latin-1")})
+        said = stranger.get("/api/session", headers={b"cookie": cookies.encode("latin-1")})
         assert said.status_code == 200, cookies
 
 
