@@ -60,7 +60,7 @@ def orl(name: str, n: int) -> Subject:
         if not (source / f"s{i}").exists():
             (source / f"s{i}").parent.mkdir(parents=True, exist_ok=True)
             (source / f"s{i}").symlink_to(folder / f"s{i}")
-    options = {"size": 64, "latent": 32, "steps": 400}
+    options = {"data": {"size": 64, "channels": 1}, "latent": 32, "steps": 400}
     run = trained("orl-400", str(source), recipe="vae-pca", **options)
     others = [pi.images(folder / f"s{i}", pi.load(run).data) for i in range(PEOPLE + 1, 41)]
     x = torch.stack(others, 1).flatten(0, 1)[:n]  # a picture of each, another of each, …
