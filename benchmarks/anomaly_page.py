@@ -87,11 +87,12 @@ def _three(value: float) -> str:
 
 ANOMALY = """Only good images teach, and weights come from these and from defects planted in them.
 One class is normal and the nine others are not, ten times: the mean over classes, with the 95 %
-interval of fresh test images (DeLong), not of another training. Under the detector and the methods
-in use stands each part of the detector alone, in the same run, and the weight it was given without
-sight of an anomaly. That small images go by `hog-neighbours` was settled on training images of
-seven of the twenty classes, others of the training images being the odd ones; the first sweeps of
-edge features, where triangular windows took the mean of the classes tried from 0.952 to
-0.970, used the first 3,000 test images, so this table flatters that choice a little. With -model,
-a `vae-pca` on three quarters of the good images takes part. Magnetic tiles: photographs of one tile are never on both sides. The
-threshold is set for 5 % false alarms on good images held out."""
+interval of fresh test images (DeLong; classes taken for independent, although they share test
+images), not of another training. Under the detector and the methods in use stands each part of the
+detector alone, in the same run, and the weight it was given without sight of an anomaly. That small
+images go by `hog-neighbours` was settled on training images of seven of the twenty classes, others
+of the training images being the odd ones; the first sweeps of edge features, where triangular
+windows took the mean of the classes tried from 0.952 to 0.970, used the first 3,000 test images, so
+this table flatters that choice a little. With -model, a `vae-pca` on three quarters of the good
+images takes part. Magnetic tiles: photographs of one tile are never on both sides. The threshold is
+set for 5 % false alarms on good images held out."""
