@@ -6,8 +6,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+from preimage.applications.anomaly.photos import Picture
 from preimage.applications.anomaly.tiles import Axis, Tiling
+from preimage.data.decode import Target
 
 SIZES = [((64, 64), (64, 64)), ((65, 64), (64, 64)), ((200, 331), (64, 48)), ((40, 500), (64, 64))]
 
@@ -76,3 +80,11 @@ def test_an_axis_of_a_pixel() -> None:
     axis = Axis(1, 1, 0)
     assert axis.starts == [0]
     assert axis.windows[0] == pytest.approx(1)
+
+
+def test_sixteen_bits_are_seen_as_eight_by_what_learned_from_eight() -> None:
+    values = np.random.default_rng(0).uniform(1000, 60_000, (16, 16)).astype(np.float32)
+    deep = Picture("deep", Image.fromarray(values), span=(0, 65_535))
+    shallow = Picture("shallow", Image.fromarray((values / 257).round().astype(np.uint8)))
+    target, box = Target(16, 16, 1), (0, 0, 16, 16)
+    torch.testing.assert_close(deep.seen(box, target), shallow.seen(box, target), atol=0.01, rtol=0)

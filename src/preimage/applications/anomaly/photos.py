@@ -7,7 +7,7 @@ stay whole numbers of the depth they came in until a detector sees them.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -76,6 +76,8 @@ class Picture:
         return (float(finite.min()), float(finite.max())) if finite.size else None
 
     def seen(self, box: Box, target: Target) -> Tensor:
+        if self.image.mode == "F" and target.range is None:  # learned on photographs of 8 bits
+            target = replace(target, range=self.span or self.extremes)
         pixels = render(self._part(box), target)
         values = torch.from_numpy(pixels.astype(np.float32))
         return values.mul_(2 / np.iinfo(pixels.dtype).max).sub_(1)
