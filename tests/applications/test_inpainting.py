@@ -212,7 +212,7 @@ def test_bad_masks_are_named(worker, x, tmp_path):
         pi.inpaint(worker, x, mask=torch.ones(SIDE, SIDE, dtype=torch.bool))
     with pytest.raises(InputError, match="no method 'telea'"):
         pi.inpaint(worker, x, mask="box:1,1,4,4", method="telea")
-    with pytest.raises(InputError, match="no blend 'poison'.*poisson"):
+    with pytest.raises(InputError, match=r"no blend 'poison'.*poisson"):
         pi.inpaint(worker, x, mask="box:1,1,4,4", blend="poison")
     with pytest.raises(InputError, match="box:1,1,40,4 reaches beyond"):
         pi.inpaint(worker, x, mask="box:1,1,40,4")

@@ -136,7 +136,7 @@ def holds(
         return known & meant[codes]
     value = number(condition.value)
     assert value is not None  # `check` has seen to it
-    return known & OPERATORS[condition.operator](column.values, np.float32(value))
+    return known & OPERATORS[condition.operator](column.values, float(np.float32(value)))
 
 
 def number(value: str) -> float | None:

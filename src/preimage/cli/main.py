@@ -31,8 +31,8 @@ from preimage.cli.manifold import manifold
 from preimage.cli.map import map
 from preimage.cli.recipes import recipes
 from preimage.cli.reconstruct import reconstruct
-from preimage.cli.restore import restore
 from preimage.cli.render import render
+from preimage.cli.restore import restore
 from preimage.cli.sample import sample
 from preimage.cli.search import search
 from preimage.cli.studio import studio
