@@ -34,3 +34,13 @@ def test_no_source_file_is_long() -> None:
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
     }
     assert not long
+
+
+def test_no_test_imports_a_conftest() -> None:
+    """Several folders have one, and which of them `conftest` names depends on the order."""
+    found = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("*.py")
+        if any(line.startswith("from conftest ") for line in path.read_text("utf-8").splitlines())
+    ]
+    assert not found

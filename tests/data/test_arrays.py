@@ -9,8 +9,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from smooth import picture
 
-from conftest import picture
 from preimage import data
 from preimage.core import ImageSpec, InputError
 

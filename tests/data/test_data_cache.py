@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from smooth import picture
 
-from conftest import picture
 from preimage import data
 from preimage.core import InputError, Step
 from preimage.data import pool

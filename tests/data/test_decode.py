@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from smooth import picture
 
-from conftest import picture
 from preimage import data
 from preimage.core import ImageSpec, InputError
 from preimage.data.decode import Target, flatten, open_image, placement, render

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from smooth import picture
 
-from conftest import picture
 from preimage import data
 from preimage.core import InputError
 from preimage.data import folders

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from smooth import picture
 from test_arrays import GREY, write_mnist
 
-from conftest import picture
 from preimage import data
 from preimage.core import InputError
 from preimage.data import named

@@ -7,8 +7,8 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from smooth import picture
 
-from conftest import picture
 from preimage import data
 from preimage.data import split
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from settling import settled
 from starlette.testclient import TestClient
 
 import preimage as pi
@@ -14,7 +15,6 @@ from preimage.studio.app import Studio, create_app
 from preimage.studio.workspace import Workspace
 
 TOKEN, PORT = "a-token-of-this-launch", 8642
-PATIENCE = 60.0  # seconds: other tests may run beside
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,15 +51,6 @@ def gan(runs: Path, cache: Path) -> Path:
     """A GAN of digits: it cannot encode."""
     options = {"recipe": "gan", "steps": 10, "latent": 8, "validations": 1}
     return pi.train("digits", out=runs / "gan", **options).path
-
-
-def settled(workspace: Workspace) -> Workspace:
-    """All that comes in the background has come."""
-    workspace.settle()
-    assert workspace._thread is not None
-    workspace._thread.join(PATIENCE)
-    assert not workspace._thread.is_alive()
-    return workspace
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from settling import settled
 from starlette.testclient import TestClient
 
-from conftest import settled
 from preimage.studio.app import Studio
 from preimage.studio.args import parse
 from preimage.studio.gallery import entries

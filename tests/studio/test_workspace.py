@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from settling import settled
 from starlette.testclient import TestClient
 
 import preimage as pi
-from conftest import settled
 from preimage.core import InputError
 from preimage.studio import mapping
 from preimage.studio.app import Studio

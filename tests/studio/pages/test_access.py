@@ -6,9 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from seeing import until
-
-from conftest import HOSTILE
+from seeing import HOSTILE, until
 
 pytestmark = pytest.mark.slow
 
