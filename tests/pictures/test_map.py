@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preimage.pictures.map import TILE, atlas, drawn_map, heat, square, thumbnail_places
+from preimage.pictures.map import TILE, atlas, drawn_map, shaded, square, thumbnail_places
 
 
 def places(n: int = 400) -> np.ndarray:
@@ -66,10 +66,10 @@ def test_heat_is_brightest_where_most_happens() -> None:
     maps = np.zeros((2, 3, 3))
     maps[0, 1, 2] = 5
     maps[1, 0] = [1, 2, 3]
-    light = heat(maps).mean(1)
+    light = shaded(maps).mean(1)
     assert light[0].argmax() == 5
     assert (np.diff(light[1, 0]) > 0).all()
-    assert heat(np.zeros((1, 2, 2))).min() == pytest.approx(heat(maps)[0, :, 0, 0].min())
+    assert shaded(np.zeros((1, 2, 2))).min() == pytest.approx(shaded(maps)[0, :, 0, 0].min())
 
 
 def test_an_atlas_holds_every_image_in_order() -> None:

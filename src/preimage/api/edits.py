@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preimage.api.inversions import invert, inverter, latents
+from preimage.api.inversions import inverter, latents_and_classes
 from preimage.api.observations import Images, PathLike, Progress, Tensors, labels_of
 from preimage.api.observations import source as observed
 from preimage.api.photographs import photographs, read_mask
@@ -97,7 +97,9 @@ def edit(
     parts = []
     for rows in torch.arange(len(source)).split(AT_ONCE):
         x = source.batch(rows)
-        z, y = _found(ready, x, None if given is None else given[rows], method, search)
+        z, y = latents_and_classes(
+            ready, x, None if given is None else given[rows], method=method, **search
+        )
         names = tuple(str(source.names[i]) for i in rows.tolist())
         parts.append(
             editor.edit(x, z, y, mask=limited, strip=strip, names=names, progress=progress)
@@ -150,7 +152,7 @@ def edit_files(
 
     def found(x: Tensor) -> tuple[Tensor, Tensor | None]:
         y = labels_of(ready.model, Tensors(x), None, label)
-        return _found(ready, x, y, method, search)
+        return latents_and_classes(ready, x, y, method=method, **search)
 
     settings = {
         "run": str(run), "source": str(images), "move": move,
@@ -221,16 +223,6 @@ def _editor(ready: Inverter, moves: Mover, residual: str, tune: bool | int, seed
     model = ready.model
     generator = model.generator if isinstance(model, EncodedModel) else model
     return Editor(generator, moves, residual, TUNING if tune is True else int(tune), seed)
-
-
-def _found(
-    ready: Inverter, x: Tensor, labels: Tensor | None, method: str, search: Mapping[str, Any]
-) -> tuple[Tensor, Tensor | None]:
-    """The latents behind images of the model's size, and their classes."""
-    if ready.model.conditional and labels is None:
-        found = invert(ready, x, calibration=0, **search)
-        return found.z, found.labels
-    return latents(ready, x, method=method, labels=labels, **search), labels
 
 
 def _pictures(

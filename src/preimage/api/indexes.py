@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from preimage.api import basics
-from preimage.api.inversions import invert, inverter, latents
+from preimage.api.inversions import inverter, latents_and_classes
 from preimage.api.observations import PathLike, Progress, labels_of
 from preimage.applications.filters import PATH, Column
 from preimage.applications.likeness import (
@@ -233,7 +233,11 @@ def _fitted(
 
     def seen(images: Tensor) -> Tensor:
         features = kind == "features"
-        z = torch.empty(0) if features else _latents(ready, images, y, options)
+        z = (
+            torch.empty(0)
+            if features
+            else latents_and_classes(ready, images, y, **options)[0].cpu()
+        )
         return torch.from_numpy(in_batches(model, features, z, images, y))
 
     if progress is not None:
@@ -266,16 +270,6 @@ def in_batches(
     return np.concatenate(parts)
 
 
-def _latents(
-    ready: Inverter, x: Tensor, labels: Tensor | None, options: Mapping[str, Any]
-) -> Tensor:
-    """(B, *space.shape), of a conditional model with the classes that fit where none are known."""
-    if ready.model.conditional and labels is None:
-        found = {name: value for name, value in options.items() if name != "method"}
-        return invert(ready, x, calibration=0, **found).z.cpu()
-    return latents(ready, x, labels=labels, **options).cpu()
-
-
 def _add(
     writer: Writer,
     ready: Inverter,
@@ -301,7 +295,7 @@ def _add(
             if progress is not None:
                 progress(Step(int(np.searchsorted(new, some[0])), len(new), stage="index"))
             x, y = data.batch(some), None if known is None else known[some]
-            z = _latents(ready, x, y, options)
+            z = latents_and_classes(ready, x, y, **options)[0].cpu()
             seen = described(ready.model, features, z, x, y)
             parts.append((z.flatten(1).float().numpy(), writer.index.likeness(seen), thumbnails(x)))
         z, vectors, small = zip(*parts, strict=True)

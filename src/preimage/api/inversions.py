@@ -264,6 +264,24 @@ def latents(
     return torch.cat(parts).float().cpu()
 
 
+def latents_and_classes(
+    ready: Inverter,
+    x: Tensor,  # (B, C, H, W) of the model's size
+    labels: Tensor | None,
+    *,
+    method: str = "auto",
+    **search: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """`latents` (B, *space.shape), and the classes they go with.
+
+    Where a conditional model is told none, a search finds both, whatever the method.
+    """
+    if ready.model.conditional and labels is None:
+        found = invert(ready, x, calibration=0, **search)
+        return found.z, found.labels
+    return latents(ready, x, method=method, labels=labels, **search), labels
+
+
 def _generator(model: LatentModel | PathLike | Inverter, device: str) -> LatentModel:
     if isinstance(model, LatentModel):
         return model.eval()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from preimage.api.edits import mover_of
 from preimage.api.indexes import check_model, described
-from preimage.api.inversions import encoded, invert, inverter, latents
+from preimage.api.inversions import encoded, inverter, latents_and_classes
 from preimage.api.observations import Images, PathLike, Tensors, labels_of
 from preimage.api.observations import source as observed
 from preimage.applications.moves import Value
@@ -249,12 +249,7 @@ def _of_images(
     data = observed(images, model.data, options.get("progress"), run=run)
     x = data.batch(torch.arange(len(data)))
     y = labels_of(model, data, None, label)
-    if model.conditional and y is None:
-        settings = {name: value for name, value in options.items() if name != "method"}
-        inversion = invert(ready, x, calibration=0, **settings)
-        z, y = inversion.z, inversion.labels
-    else:
-        z = latents(ready, x, labels=y, **options)
+    z, y = latents_and_classes(ready, x, y, **options)
     names = tuple(str(name) for name in data.names)
     if isinstance(data, Dataset) and len(data) == 1:
         names = (Path(data.source).name,)

@@ -12,7 +12,7 @@ import typer
 from preimage.cli.options import Device, Json, RunFolder
 from preimage.cli.output import remark, show, table
 from preimage.cli.progress import Bar
-from preimage.cli.stopping import saved_on_signal
+from preimage.cli.stopping import followed
 
 LISTED = 12  # images in the table on the terminal
 
@@ -57,9 +57,7 @@ def score(
             device=device,
             progress=bar,
         )
-        with saved_on_signal(job) as signals:
-            for step in job:
-                bar(step)
+        signals = followed(job, bar)
         result = job.finish()
     for row in result["skipped"]:
         remark(f"skipped {row['name']}: {row['reason']}")

@@ -11,7 +11,7 @@ import typer
 from preimage.cli.options import Device, Json, RunFolder, Seed, parse_pairs
 from preimage.cli.output import remark, show, table
 from preimage.cli.progress import Bar
-from preimage.cli.stopping import saved_on_signal
+from preimage.cli.stopping import followed
 
 COLUMNS = 7  # images on a strip from one strength to another
 LISTED = 12  # images in the table on the terminal
@@ -114,9 +114,7 @@ def edit(
             seed=seed,
             progress=bar,
         )
-        with saved_on_signal(job) as signals:
-            for step in job:
-                bar(step)
+        signals = followed(job, bar)
     result = job.finish()
     for row in result["skipped"]:
         remark(f"skipped {row['name']}: {row['reason']}")

@@ -11,7 +11,7 @@ import typer
 from preimage.cli.options import Device, Json, RunFolder, Seed
 from preimage.cli.progress import Bar
 from preimage.cli.restore import tell
-from preimage.cli.stopping import saved_on_signal
+from preimage.cli.stopping import followed
 
 
 def inpaint(
@@ -110,8 +110,6 @@ def inpaint(
             seed=seed,
             progress=bar,
         )
-        with saved_on_signal(job) as signals:
-            for step in job:
-                bar(step)
+        signals = followed(job, bar)
     tell(job.finish(), "filled", time.monotonic() - begun, as_json=as_json)
     return 128 + signals[0] if signals else 0

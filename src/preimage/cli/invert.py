@@ -11,7 +11,7 @@ import typer
 from preimage.cli.options import Device, Json, RunFolder, Seed, parse_weights
 from preimage.cli.output import show, table
 from preimage.cli.progress import Bar
-from preimage.cli.stopping import saved_on_signal
+from preimage.cli.stopping import followed
 
 LISTED = 12  # images in the table on the terminal
 
@@ -130,9 +130,7 @@ def invert(
             seed=seed,
             progress=bar,
         )
-        with saved_on_signal(job) as signals:
-            for step in job:
-                bar(step)
+        signals = followed(job, bar)
     result = job.finish()
     shown = table(
         ["error", "verdict", "search", "image"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from preimage.cli.progress import Bar
-from preimage.cli.stopping import saved_on_signal
+from preimage.cli.stopping import followed
 
 if TYPE_CHECKING:
     from preimage import Training
@@ -30,9 +30,7 @@ def check_alone(context: typer.Context, *allowed: str) -> None:
 def trained(job: Training, bar: Bar) -> tuple[dict[str, Any], int]:
     """Train until the end or a signal: what there is to say of it, and the exit status."""
     began = time.monotonic()
-    with saved_on_signal(job) as signals:
-        for step in job:
-            bar(step)
+    signals = followed(job, bar)
     result = {
         "step": job.done,
         "steps": job.total,

@@ -11,7 +11,7 @@ import typer
 from preimage.cli.options import Device, Json, RunFolder, Seed
 from preimage.cli.output import remark, show, table
 from preimage.cli.progress import Bar
-from preimage.cli.stopping import saved_on_signal
+from preimage.cli.stopping import followed
 
 LISTED = 12  # images in the table on the terminal
 SOURCES = ("mask", "low-resolution", "blur", "noise", "grey")
@@ -89,9 +89,7 @@ def restore(
             seed=seed,
             progress=bar,
         )
-        with saved_on_signal(job) as signals:
-            for step in job:
-                bar(step)
+        signals = followed(job, bar)
     tell(job.finish(), "restored", time.monotonic() - begun, as_json=as_json)
     return 128 + signals[0] if signals else 0
 

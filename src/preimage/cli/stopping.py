@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from preimage.core import Step
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPING = b"\npreimage: saving after this step; once more ends at once, at what was saved last\n"
@@ -16,6 +19,16 @@ class Job(Protocol):
     """Long work that can be asked to end."""
 
     def stop(self) -> None: ...
+
+    def __iter__(self) -> Iterator[Step]: ...
+
+
+def followed(job: Job, bar: Callable[[Step], None]) -> list[int]:
+    """Show every step of a job until it ends, or a signal ends it; returns the signals seen."""
+    with saved_on_signal(job) as signals:
+        for step in job:
+            bar(step)
+    return signals
 
 
 @contextmanager

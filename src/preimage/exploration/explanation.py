@@ -20,7 +20,7 @@ from preimage.exploration.understanding import Dimension, Understanding
 from preimage.metrics.measure import Measure
 from preimage.pictures import Figure, Plot, Section, Table, bars, curves, page, sheet
 from preimage.pictures import manifold as drawn_manifold
-from preimage.pictures.map import heat
+from preimage.pictures.map import shaded
 
 WALKED = 8  # dimensions whose traversals are shown
 STRENGTHS = tuple(torch.linspace(-2.5, 2.5, 9).tolist())  # standard deviations
@@ -123,7 +123,7 @@ def _walks(
         axes.append(Direction(dimension.name, vector, weights, "a number of the latent"))
     walked = traverse(model, axes, centre[None], labels=label, strengths=STRENGTHS)
     maps = torch.stack([known.map_of(dimension) for dimension in shown])
-    hot = heat(maps.mean(1) if model.data.kind == "image" else maps)
+    hot = shaded(maps.mean(1) if model.data.kind == "image" else maps)
     rows = {
         _title(dimension): _beside(walked.images[0, i], torch.from_numpy(hot[i : i + 1]))
         for i, dimension in enumerate(shown)

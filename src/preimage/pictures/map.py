@@ -107,12 +107,12 @@ def drawn_map(
     return finished(canvas, f"A map of {len(xy):,} images{of}")
 
 
-def heat(maps: Images) -> np.ndarray:
+def shaded(maps: Images) -> np.ndarray:
     """Non-negative maps (N, H, W), each over its own largest value, as colours (N, 3, H, W)."""
     array = np.asarray(maps, np.float32)
     top = array.reshape(len(array), -1).max(1).clip(1e-12)
-    shaded = colormaps["inferno"](array / top[:, None, None])[..., :3]
-    return (2 * shaded - 1).transpose(0, 3, 1, 2).astype(np.float32)
+    colours = colormaps["inferno"](array / top[:, None, None])[..., :3]
+    return (2 * colours - 1).transpose(0, 3, 1, 2).astype(np.float32)
 
 
 def atlas(images: Iterator[Images], n: int, *, side: int) -> Iterator[Image.Image]:

@@ -137,9 +137,9 @@ def picture(images: Any) -> bytes:
     return png(Image.fromarray(pixels(images[:1])[0]))
 
 
-def heat(values: Tensor) -> bytes:
+def unsure(values: Tensor) -> bytes:
     """How large values (C, H, W) are at each place, as PNG: from black to light."""
-    from preimage.pictures.map import heat as shaded
+    from preimage.pictures.map import shaded
 
     return picture(shaded(values.detach().float().cpu().mean(0)[None]))
 

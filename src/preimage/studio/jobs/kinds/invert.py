@@ -18,7 +18,7 @@ from preimage.inversion import Inversion
 from preimage.inversion.verdict import UNUSUAL
 from preimage.studio.jobs.kind import Kind
 from preimage.studio.jobs.latents import latent_id
-from preimage.studio.jobs.working import Working, heat
+from preimage.studio.jobs.working import Working, unsure
 
 RESTARTS = 3  # further searches, for other solutions
 SHOWN = 4  # solutions
@@ -68,7 +68,7 @@ def work(job: Working) -> dict[str, Any]:
     job.progress(Step(0, 0, stage="what is undetermined"))
     posterior = ready.posterior(found)
     spread = posterior.image_std(ready.problem(found.target, found.labels))
-    job.save_bytes("uncertainty.png", heat(spread[0]))
+    job.save_bytes("uncertainty.png", unsure(spread[0]))
     result["files"]["uncertainty"] = "uncertainty.png"
     result["spread"] = float(spread.mean()) / 2  # of the range from black to white
     return result

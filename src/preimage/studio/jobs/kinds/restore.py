@@ -12,7 +12,7 @@ from preimage.core import Step
 from preimage.studio.damage import operator
 from preimage.studio.jobs.kind import Kind
 from preimage.studio.jobs.latents import latent_id
-from preimage.studio.jobs.working import Working, heat
+from preimage.studio.jobs.working import Working, unsure
 
 FILLINGS = 6  # different ones
 
@@ -60,7 +60,7 @@ def _kept(job: Working, found: Restored, given: Tensor) -> dict[str, Any]:
     files = {"given": job.save_picture("given.png", given.clamp(-1, 1))}
     for k, image in enumerate(found.fillings[0], 1):
         files[f"filling {k}"] = job.save_picture(f"filling-{k}.png", image[None])
-    job.save_bytes("uncertainty.png", heat(found.uncertainty[0]))
+    job.save_bytes("uncertainty.png", unsure(found.uncertainty[0]))
     job.progress(Step(1, 1, previews={"fillings": found.fillings[0]}, stage="restore"))
     return {
         "files": files | {"uncertainty": "uncertainty.png"},
