@@ -108,7 +108,8 @@ def test_of_requests_that_come_while_a_picture_is_made_the_last_is_next(
         tasks = [asyncio.ensure_future(t) for t in (conversation.listen(), conversation.speak())]
         for number in range(1, 101):
             await page.requests.put(json.dumps({"id": number, "args": {}}))
-            await asyncio.sleep(0.001)
+            while not (begun and page.requests.empty()):
+                await asyncio.sleep(0.001)
         for _ in range(2):
             go.release()
         while len(page.frames) < 2:
