@@ -23,7 +23,8 @@ def decoded(
     batch_size: int = AT_ONCE,
 ) -> Tensor:
     """Images (N, C, H, W) float32, on the model's device."""
-    return torch.cat([images.float() for images in _batches(model, z, labels, space, batch_size)])
+    batches = [images.float() for images in _batches(model, z, labels, space, batch_size)]
+    return batches[0] if len(batches) == 1 else torch.cat(batches)  # cat of one would copy it
 
 
 def check_room(model: LatentModel, images: int) -> None:

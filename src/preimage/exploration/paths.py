@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -70,11 +71,15 @@ class Walk:
 
     latents: Tensor  # (n, *space.shape)
     images: Tensor  # (n, C, H, W) in [−1, 1]
-    steps: Tensor  # (n − 1,): distances ‖ΔG‖ of neighbouring frames
     points: Tensor  # (P, *space.shape): what was joined
     method: str
     label: int | None = None  # the class, of a conditional model
     geodesics: Geodesics | None = None  # of the legs, where the method made any
+
+    @cached_property
+    def steps(self) -> Tensor:
+        """Distances ‖ΔG‖ (n − 1,) of neighbouring frames."""
+        return _steps(self.images)
 
     @property
     def unevenness(self) -> float:
@@ -139,7 +144,6 @@ def walk(
     return Walk(
         latents=made.latents[:frames],
         images=made.images[:frames],
-        steps=made.steps[: frames - 1],
         points=points,
         method=method,
         label=None if y is None else int(y),
@@ -176,13 +180,19 @@ class _Frames:
     s: Tensor  # (n,): places on the curve
     latents: Tensor  # (n, *shape)
     images: Tensor  # (n, C, H, W)
-    steps: Tensor  # (n − 1,)
+
+    @cached_property
+    def steps(self) -> Tensor:
+        return _steps(self.images)
+
+
+def _steps(images: Tensor) -> Tensor:
+    return images.flatten(1).diff(dim=0).norm(dim=1)
 
 
 def _made(curve: Curve, s: Tensor, decode: Callable[[Tensor], Tensor]) -> _Frames:
     z = curve.at(s)
-    images = decode(z)
-    return _Frames(s, z, images, images.flatten(1).diff(dim=0).norm(dim=1))
+    return _Frames(s, z, decode(z))
 
 
 def _evened(

@@ -45,8 +45,12 @@ export function slider({ name, unit, badge, ...ends }, change) {
     complaint,
   );
 
+  let held = NaN;
+
   /** @param {number} to */
   function set(to) {
+    if (to === held) return; // most sliders, when one moves
+    held = to;
     range.value = String(to);
     if (document.activeElement !== value) value.value = number(to, digits);
     const share = (/** @type {number} */ at) => (100 * (at - low)) / (high - low);
@@ -76,7 +80,7 @@ export function slider({ name, unit, badge, ...ends }, change) {
   value.addEventListener("change", () => {
     const typed = Number(value.value.replace("−", "-").replace(",", "."));
     if (Number.isFinite(typed)) put(typed);
-    else value.value = number(Number(range.value), digits);
+    value.value = number(held, digits);
   });
   set(0);
 

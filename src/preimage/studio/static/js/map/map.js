@@ -36,23 +36,32 @@ export async function openMap(place, studio, picker) {
   const marks = { cross: null, over: -1, pinned: args.get().base, loop: [] };
   let inks = { ink: "", ground: "", accent: "" };
   let lassoing = false;
-  let dirty = false;
+  let asked = false; // for the next frame
+  let stale = false; // the map itself, and not only what lies over it
 
   let about = await ready(studio, wait.show);
   if (about === null) return wait.none();
   wait.element.remove();
   const points = await floats("map/points");
 
-  /** Draws once, at the next frame, however often it is asked. */
+  /** Draws all of it once, at the next frame, however often it is asked. */
   function redraw() {
-    if (dirty) return;
-    dirty = true;
+    stale = true;
+    remark();
+  }
+
+  /** Draws what lies over the map; the points below, which take longer, stay as they are. */
+  function remark() {
+    if (asked) return;
+    asked = true;
     requestAnimationFrame(() => {
-      dirty = false;
-      scene.prepare();
-      renderer.draw(scene);
+      if (stale) {
+        scene.prepare();
+        renderer.draw(scene);
+        place.dataset.thumbs = String(scene.levels.count);
+      }
       drawOver(scene, marks, inks);
-      place.dataset.thumbs = String(scene.levels.count);
+      asked = stale = false;
     });
   }
 
@@ -82,14 +91,14 @@ export async function openMap(place, studio, picker) {
       marks.over = seen.kind === "item" ? seen.index : -1;
       card.show(marks.over, x, y);
       args.preview({ ...args.get(), base: seen });
-      redraw();
+      remark();
     },
     leave() {
       marks.cross = null;
       marks.over = -1;
       card.hide();
       args.preview(null);
-      redraw();
+      remark();
     },
     /** @param {number} x @param {number} y */
     pin(x, y) {
@@ -106,7 +115,7 @@ export async function openMap(place, studio, picker) {
         select.set(scene.grid.inside(world));
         controls.lasso(false);
       }
-      redraw();
+      remark();
     },
     lassoing: () => lassoing,
     fit() {
@@ -164,10 +173,11 @@ export async function openMap(place, studio, picker) {
   new ResizeObserver(resize).observe(place);
   resize();
   openPointer(face, camera, hands);
-  args.subscribe((_, why) => {
-    if (why === "preview") return;
-    marks.pinned = args.get().base;
-    redraw();
+  args.subscribe(() => {
+    const { base: pinned } = args.get();
+    if (pinned === marks.pinned) return;
+    marks.pinned = pinned;
+    remark();
   });
   onTheme(restyle);
   restyle();
