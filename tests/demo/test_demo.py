@@ -60,6 +60,8 @@ def test_every_section_is_there(made):
         "The whole space",
         "The code behind an image",
         "One thing changed, and nothing else",
+        "What is missing, filled in",
+        "More like this",
         "What is wrong with this one",
         "VAE against GAN",
         "How good is it?",

@@ -1,5 +1,6 @@
 """Features on the disk score as the same features in memory, and are never held as a whole."""
 
+import os
 import subprocess
 import sys
 
@@ -57,8 +58,10 @@ def test_arrays_larger_than_the_memory_allowed_are_judged(tmp_path):
         np.save(tmp_path / f"{name}.npy", rows(n, d, seed=seed))
         np.save(tmp_path / f"few-{name}.npy", rows(300, d, seed=seed))
     code = CAPPED.replace("CAP", str(cap))
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}  # threads take room too
+    command = [sys.executable, "-c", code]
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        command, cwd=tmp_path, env=alone, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     expected = d * (d + 1) / 4 / (n / 2) * 2  # of equal Gaussians, about: it is all bias

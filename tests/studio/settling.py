@@ -1,6 +1,11 @@
-"""Waiting for what a workspace does in the background."""
+"""Waiting for what is done in the background."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from preimage.studio.workspace import Workspace
 
@@ -14,3 +19,9 @@ def settled(workspace: Workspace) -> Workspace:
     workspace._thread.join(PATIENCE)
     assert not workspace._thread.is_alive()
     return workspace
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """`asyncio.run` on a thread of its own: a browser's loop may be running on this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
