@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from sklearn.covariance import EmpiricalCovariance
 from torch import Tensor, nn
 
 import preimage as pi
 from preimage.applications.anomaly import suite
-from preimage.applications.anomaly.defects import FORMS, WHOLE, defective
+from preimage.applications.anomaly.defects import (
+    FORMS,
+    LIKELY,
+    TAUGHT,
+    WHOLE,
+    crack,
+    defective,
+    holes,
+    taught,
+)
 from preimage.applications.anomaly.images import batches
 from preimage.applications.anomaly.scores.hog import HogDistance, HogNeighbours, HogResidual, hog
 from preimage.applications.anomaly.scores.patches import Patches
 from preimage.applications.anomaly.scores.score import Score
+from preimage.applications.anomaly.scores.unet import PlantedDefects
 from preimage.core import ImageSpec, LatentModel, LatentSpace
 from preimage.core.neighbours import nearest
 from preimage.inversion.operators import Blur
@@ -102,6 +115,55 @@ def test_a_second_bar_is_odd(fitted: tuple[str, Score]) -> None:
         peak = int(rise.argmax())
         assert 12 <= (peak // w) * SIDE / h <= 24
         assert 0 <= (peak % w) * SIDE / w <= 11
+
+
+def test_a_net_that_was_taught_finds_what_it_was_not_shown() -> None:
+    """Streaked photographs of a surface, in some of which a square is not streaked."""
+    g = torch.Generator().manual_seed(0)
+
+    def surface(n: int) -> list[Tensor]:
+        streaks = 0.2 * torch.randn(n, 1, 1, 48, generator=g)
+        return list(streaks + 0.05 * torch.randn(n, 1, 48, 48, generator=g))
+
+    net = PlantedDefects(steps=60, width=6)
+    net.fit(surface(12))
+    again = PlantedDefects(steps=60, width=6)
+    again.state = net.state
+    good = torch.stack(surface(12))
+    bad = good.clone()
+    bad[:, :, 20:30, 14:24] = 0.05 * torch.randn(12, 1, 10, 10, generator=g) - 0.5
+    maps = again.read(bad).maps
+    assert maps is not None
+    assert maps.shape == (12, 24, 24)
+    inside, outside = maps[:, 11:14, 8:11].mean((1, 2)), maps[:, :8].mean((1, 2))
+    assert (inside > outside + 1).all()
+
+
+def test_an_image_is_as_odd_as_its_map_says() -> None:
+    maps = torch.randperm(4 * 3000).float().reshape(4, 50, 60)
+    found = torch.stack(suite.of_map(maps), 1).numpy()
+    assert suite.MAP_PARTS == ("highest", "top", "stands out", "mean")
+    for row, values in zip(found, maps.flatten(1).numpy(), strict=True):
+        m, s = values.mean(), values.std(ddof=1)
+        top = np.sort(values)[-3:].mean()  # a thousandth of 3000
+        assert np.allclose(row, [values.max(), top, (values.max() - m) / s, m], rtol=1e-4)
+
+
+def test_what_suits_photographs() -> None:
+    """A net only where it can be weighed, and has something to learn; a model's size is no such."""
+    wide, small = [torch.zeros(1, 100, 140), torch.zeros(1, 150, 100)], torch.zeros(2, 1, 28, 28)
+    both = {"patches", "coarse-patches"}
+    assert set(suite.named("auto", wide, None, fresh=True)) == {*both, "planted-defects"}
+    assert set(suite.named("auto", wide, None, fresh=False)) == both
+    assert "planted-defects" not in suite.named("auto", torch.zeros(2, 1, 130, 130), linear_model())
+    assert set(suite.named("auto", small, None)) == {
+        "hog-neighbours",
+        "hog-distance",
+        "hog-residual",
+    }
+    for images in (wide, small, torch.zeros(2, 1, 64, 64)):
+        for names in ("auto", suite.ALONE):
+            assert suite.known(suite.named(names, images, None))
 
 
 def test_patches_are_the_mahalanobis_distance_of_every_patch() -> None:
@@ -211,6 +273,33 @@ def test_a_defect_is_where_it_is_said_to_be(form: str) -> None:
     inside, outside = torch.tensor(seen).mean(0).tolist()
     assert len(seen) > 20
     assert inside > 4 * outside
+
+
+def test_what_a_net_is_taught_is_marked_where_it_is() -> None:
+    g = torch.Generator().manual_seed(0)
+    good = [torch.randn(1, 64, 64, generator=g) for _ in range(120)]
+    marked, beside, largest = [], [], 0.0
+    for x, other in itertools.pairwise(good):
+        y, mask = taught(x, other, g, limit=3.0)
+        changed, near = (y - x).abs()[0], Blur(1.0)(mask[None, None].float())[0, 0]
+        largest = max(largest, float(changed.max()))
+        if mask.any():
+            marked.append(changed[mask].mean())
+            beside.append(changed[near < 1e-3].mean())
+    assert set(LIKELY) == set(TAUGHT)
+    assert len(marked) > 100
+    assert torch.stack(marked).mean() > 5 * torch.stack(beside).nanmean()
+    assert largest <= 3 + float(torch.stack(good).abs().max())
+
+
+def test_cracks_are_thin_and_in_one_piece_and_holes_are_few_and_small() -> None:
+    g = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        mask = (crack((96, 96), g) > 0.1).numpy()
+        pieces, count = ndimage.label(mask, np.ones((3, 3)))
+        assert count == 0 or (pieces == np.bincount(pieces[mask]).argmax()).sum() > 0.7 * mask.sum()
+        assert ndimage.distance_transform_edt(mask).max() <= 6
+        assert (holes((96, 96), g) > 0.5).float().mean() < 0.12
 
 
 @pytest.mark.parametrize("kind", WHOLE)

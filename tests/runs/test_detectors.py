@@ -135,6 +135,43 @@ def test_a_detector_whose_facts_were_edited_is_refused(inspector, tmp_path: Path
             load_detector(tmp_path, model)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "of_detector", "words"),
+    [
+        ({"learned": -1}, {}, "learned is no number"),
+        ({"learned": "18"}, {}, "learned is no number"),
+        ({"learned": True}, {}, "learned is no number"),
+        ({"learned": 1e400}, {}, "learned is no number"),
+        ({"suspects": "good 3"}, {}, "suspects are no list"),
+        ({"suspects": [3]}, {}, "suspects are no list"),
+        ({"suspects": None}, {}, "suspects are no list"),
+        ({}, {"suspects": [1.5]}, "its suspects are no list"),
+        ({}, {"suspects": {"3": 1}}, "its suspects are no list"),
+        ({}, {"options": {"patches": {"reduce": 0}}}, "options that this version does not"),
+        ({}, {"options": {"patches": {"side": 10**9}}}, "options that this version does not"),
+        ({}, {"options": {"patches": [2, 6.0]}}, "options that this version does not"),
+        ({}, {"options": {"planted-defects": {"width": 10**9}}}, "options that this version"),
+        ({}, {"options": {"patch": {}}}, "options that this version does not"),
+        ({}, {"options": {}}, "options that this version does not"),
+        ({}, {"options": "patches"}, "is not a detector of ours"),
+        ({"learned": ...}, {}, "is not a detector of ours"),
+        ({"detector": None}, {}, "is not a detector of ours"),
+    ],
+)
+def test_what_nobody_can_have_learned_is_said_in_a_line(
+    inspector, tmp_path: Path, wrong, of_detector, words: str
+) -> None:
+    model = pi.wrap(torch.nn.Linear(2, 16), data=ImageSpec(1, 4, 4), space=pi.LatentSpace((2,)))
+    path = save_detector(tmp_path, inspector) / "detector.json"
+    facts = json.loads(path.read_text())
+    facts |= {"detector": facts["detector"] | of_detector, **wrong}
+    path.write_text(json.dumps({k: v for k, v in facts.items() if v is not ...}))
+    with pytest.raises(InputError, match=words) as found:
+        load_detector(tmp_path, model)
+    assert "fit it again with" in str(found.value)
+    assert "\n" not in str(found.value)
+
+
 def test_a_model_sees_what_its_own_images_were(tmp_path: Path) -> None:
     """A square photograph of a run's shape comes out as `pi.images` would bring it to the model."""
     rng = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 import preimage
-from preimage.applications.anomaly import Detector
+from preimage.applications.anomaly import Detector, suite
 from preimage.applications.anomaly.framing import Framing
 from preimage.applications.anomaly.inspection import Inspector
 from preimage.core import InputError, LatentModel
@@ -28,7 +28,7 @@ from preimage.inversion.fingerprint import fingerprint
 from preimage.runs.files import read_json, readable_errors, write_bytes, write_json
 
 FOLDER, DEFAULT = "detectors", "default"
-FORMAT = 1
+FORMAT = 2
 NAMES = re.compile(r"\w[\w+-]{0,99}")
 TENSORS, FACTS = "detector.safetensors", "detector.json"
 CHANNELS = 64  # of a photograph, at most
@@ -127,6 +127,7 @@ def _made(content: dict[str, torch.Tensor], facts: dict[str, Any], model: Latent
         if key.startswith(OF_DETECTOR)
     }
     used = None if facts["model"] is None else model
+    _check_facts(facts)
     inspector = Inspector(
         detector=Detector.from_state(tensors, facts["detector"], used),
         framing=Framing.from_json(facts["framing"]),
@@ -145,6 +146,19 @@ def _made(content: dict[str, torch.Tensor], facts: dict[str, Any], model: Latent
     if not len(detector.parts.names) == len(detector.weights) == len(detector.standard.middle):
         raise ValueError("its scores are of another version")
     return inspector
+
+
+def _check_facts(facts: dict[str, Any]) -> None:
+    """Raises ValueError for what nobody learned or suspected, and for scores made otherwise."""
+    config = facts["detector"]
+    if type(facts["learned"]) is not int or facts["learned"] < 0:
+        raise ValueError("learned is no number of photographs")
+    if type(facts["suspects"]) is not list or {*map(type, facts["suspects"])} - {str}:
+        raise ValueError("suspects are no list of names")
+    if type(config["suspects"]) is not list or {*map(type, config["suspects"])} - {int}:
+        raise ValueError("its suspects are no list of numbers")
+    if not config["options"] or not suite.known(config["options"]):
+        raise ValueError("its scores have options that this version does not give")
 
 
 def _check_framing(framing: Framing) -> None:

@@ -68,6 +68,20 @@ def weights(good: Tensor, bad: Sequence[Tensor]) -> Tensor:
     return torch.stack(found).mean(0)
 
 
+def at_most_half(found: Tensor, shown: Tensor) -> Tensor:
+    """Weights (P,) of which `shown` (P,) bool have no more than all others together.
+
+    Those are scores that were taught what the weights were found with: planted defects flatter
+    them, and real ones will not.
+    """
+    share = found[shown].sum()
+    if share <= 0.5 or shown.all():
+        return found
+    others = torch.where(shown, 0.0, found)
+    others = others if others.any() else (~shown).float()
+    return torch.where(shown, found / share, others / others.sum()) / 2
+
+
 def _best_few(good: Tensor, bad: Sequence[Tensor]) -> Tensor:
     """The longest of the best beginnings, (P,): of each score in it, 1."""
     P = good.shape[1]

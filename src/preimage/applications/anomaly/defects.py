@@ -68,12 +68,75 @@ def piece(side: tuple[int, int], g: Generator) -> Tensor:
     return mask
 
 
+def crack(side: tuple[int, int], g: Generator) -> Tensor:
+    """A thin line that wanders, branches and fades."""
+    H, W = side
+    mask, wander = torch.zeros(H, W), _between(0.05, 0.35, g)
+    length = int(_between(0.2, 1.1, g) * min(H, W))
+    start = _between(0.05, 0.95, g) * H, _between(0.05, 0.95, g) * W, _between(0, 2 * math.pi, g)
+    branches = [(*start, length, 1.0)]
+    for y0, x0, first, steps, depth in branches:
+        angle = first + (wander * torch.randn(steps, generator=g)).cumsum(0)
+        y, x = y0 + angle.sin().cumsum(0), x0 + angle.cos().cumsum(0)
+        inside = ((y >= 0) & (y < H) & (x >= 0) & (x < W)).cumprod(0).bool()
+        y, x, angle = y[inside], x[inside], angle[inside]
+        along = torch.arange(len(y)) / _between(3, 12, g)
+        drawn = depth * (1 - _between(0, 0.4, g) * along.sin().abs())
+        at = y.long(), x.long()
+        mask[at] = torch.maximum(mask[at], drawn)
+        if len(y) > 6 and len(branches) < 4 and _between(0, 1, g) < 0.35:
+            i = int(_between(0, len(y), g))
+            turn = float(angle[i]) + _between(-1.3, 1.3, g)
+            branches.append((float(y[i]), float(x[i]), turn, steps // 2, 0.8 * depth))
+    mask = Blur(math.exp(_between(math.log(0.5), math.log(1.8), g)))(mask[None, None])[0, 0]
+    return (1.3 * mask / mask.max().clamp_min(1e-6)).clamp_max(1)
+
+
+def holes(side: tuple[int, int], g: Generator) -> Tensor:
+    """One to three small spots close together."""
+    H, W = side
+    mask, short = torch.zeros(H, W), min(H, W)
+    y0, x0 = _between(0.1, 0.9, g), _between(0.1, 0.9, g)
+    for _ in range(int(_between(1, 4, g))):
+        r = math.exp(_between(0, math.log(max(2.0, short / 14)), g))
+        stretch, angle = math.exp(_between(-0.5, 0.5, g)), _between(0, math.pi, g)
+        y, x = _grid(side, (y0 + _between(-0.15, 0.15, g)) * H, (x0 + _between(-0.15, 0.15, g)) * W)
+        u = (x * math.cos(angle) + y * math.sin(angle)) / stretch
+        v = (y * math.cos(angle) - x * math.sin(angle)) * stretch
+        d = (u.square() + v.square()).sqrt() / r + clouds(side, 1.5, g) * _between(0, 0.25, g)
+        mask = torch.maximum(mask, torch.sigmoid((1 - d) * r * _between(1, 2.5, g)))
+    return mask
+
+
+def fray(side: tuple[int, int], g: Generator) -> Tensor:
+    """A place that is ragged at its edge."""
+    H, W = side
+    y, x = _grid(side, _between(0, 1, g) * H, _between(0, 1, g) * W)
+    d = (y.square() + x.square()).sqrt() / (_between(0.08, 0.3, g) * min(H, W))
+    ragged = clouds(side, _between(1.3, 1.9, g), g) * _between(0.1, 0.5, g)
+    return torch.sigmoid(_between(3, 10, g) * (1 - d + ragged))
+
+
+def wash(side: tuple[int, int], g: Generator) -> Tensor:
+    """Large and soft, as where it was unevenly lit or coated."""
+    field = clouds(side, _between(2.3, 3, g), g)
+    level = field.flatten().kthvalue(int(_between(0.6, 0.95, g) * field.numel())).values
+    return torch.sigmoid(_between(3, 8, g) * (field - level))
+
+
 FORMS: dict[str, Callable[[tuple[int, int], Generator], Tensor]] = {
     "spot": spot,
     "scratch": scratch,
     "clouds": patch_of_clouds,
     "piece": piece,
 }
+# What nets are taught besides, and no weight is found with.
+TAUGHT = {**FORMS, "crack": crack, "holes": holes, "fray": fray, "wash": wash}
+LIKELY = (
+    *TAUGHT,
+    "crack",
+    "holes",
+)  # thin and small ones are the hardest, and shown twice as often
 
 
 def shifted(x: Tensor, other: Tensor, g: Generator) -> Tensor:
@@ -101,6 +164,13 @@ def another(x: Tensor, other: Tensor, g: Generator) -> Tensor:
     return turned
 
 
+def shaded(x: Tensor, other: Tensor, g: Generator) -> Tensor:
+    """Darker, more seldom lighter, with its own texture."""
+    sign = 1.0 if _between(0, 1, g) < 0.3 else -1.0
+    by = math.exp(_between(math.log(0.8), math.log(5), g))
+    return x * _between(0.8, 1.1, g) + sign * x.std().clamp_min(0.05) * by
+
+
 FILLINGS: dict[str, Callable[[Tensor, Tensor, Generator], Tensor]] = {
     "shifted": shifted,
     "noisy": noisy,
@@ -108,20 +178,30 @@ FILLINGS: dict[str, Callable[[Tensor, Tensor, Generator], Tensor]] = {
 }
 
 
-def defective(
-    x: Tensor, other: Tensor, g: Generator, *, form: str | None = None, limit: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """An image (C, H, W) with one defect, and where it is: (H, W) bool.
+def defective(x: Tensor, other: Tensor, g: Generator, *, form: str) -> tuple[Tensor, Tensor]:
+    """An image (C, H, W) in [−1, 1] with one defect, and where it is: (H, W) bool.
 
-    other: another good image, of which pieces are taken. form: of `FORMS`; drawn where unset.
-    limit: values are kept within ± this.
+    other: another good image, of which pieces are taken. form: of `FORMS`.
     """
-    side = (x.shape[-2], x.shape[-1])
-    form = form or list(FORMS)[int(_between(0, len(FORMS), g))]
     fill = list(FILLINGS)[int(_between(0, len(FILLINGS), g))]
-    opacity = FORMS[form](side, g) * _between(0.35, 1, g)
-    new = FILLINGS[fill](x, other, g).clamp(-limit, limit)
+    opacity = FORMS[form]((x.shape[-2], x.shape[-1]), g) * _between(0.35, 1, g)
+    new = FILLINGS[fill](x, other, g).clamp(-1, 1)
     return x + opacity * (new - x), opacity > MARKED
+
+
+def taught(x: Tensor, other: Tensor, g: Generator, *, limit: float) -> tuple[Tensor, Tensor]:
+    """The same as a net is taught it, of a form of `TAUGHT`, values within ± `limit`.
+
+    What is thin or small is mostly a shadow: with its own texture, and marked however faint.
+    """
+    form = LIKELY[int(_between(0, len(LIKELY), g))]
+    fills = [*FILLINGS.values(), shaded, shaded]
+    fill = fills[int(_between(0, len(fills), g))]
+    if form in ("crack", "holes") and _between(0, 1, g) < 0.7:
+        fill = shaded
+    mask, most = TAUGHT[form]((x.shape[-2], x.shape[-1]), g), _between(0.35, 1, g)
+    new = fill(x, other, g).clamp(-limit, limit)
+    return x + most * mask * (new - x), mask > MARKED
 
 
 def warped(x: Tensor, other: Tensor, g: Generator) -> Tensor:

@@ -26,12 +26,18 @@ from preimage.applications.anomaly.scores.unet import PlantedDefects
 from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
 
-MAP_PARTS = ("highest", "stands out", "mean")
+MAP_PARTS = ("highest", "top", "stands out", "mean")
+TOP = 1000  # of so many pixels of a map one is of its top
 LARGE = 64  # pixels of the shorter side, from which images are taken for photographs of surfaces
+WIDE = 96  # from which patches are seen at a second scale, and "auto" has a net taught
 SMALL = 48  # up to which a patch is a good part of the thing, and says little without its place
+
+PLAIN = {"reduce": 1, "light": 0.0}  # of patches: small images, whose light is taken to be even
+SURFACE, COARSE = {"reduce": 2, "light": 6.0}, {"reduce": 4, "light": 6.0}
 
 ALONE: dict[str, Callable[..., Score]] = {
     "patches": Patches,
+    "coarse-patches": Patches,
     "hog-neighbours": HogNeighbours,
     "hog-distance": HogDistance,
     "hog-residual": HogResidual,
@@ -46,13 +52,24 @@ OF_MODEL: dict[str, Callable[[Redrawing], Score]] = {
 NAMES = (*ALONE, *OF_MODEL)
 NETS = ("planted-defects", *OF_MODEL)  # which flatter images they have learnt from, or take minutes
 
+SHOWN = ("planted-defects",)  # which were taught what maps are weighed by
 
-def suited(images: Images, model: LatentModel | None) -> dict[str, dict[str, Any]]:
-    """Names and options of the scores that "auto" tries."""
+
+def suited(
+    images: Images, model: LatentModel | None, *, fresh: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Names and options of the scores that "auto" tries.
+
+    A net is taught where photographs are looked at as they are, and large enough for it.
+    """
     short = shortest(images)
     found: dict[str, dict[str, Any]] = {}
     if short >= SMALL or not one_size(images):
         found["patches"] = patches_for(images)
+    if short >= WIDE:
+        found["coarse-patches"] = COARSE
+    if short >= WIDE and model is None and fresh:
+        found["planted-defects"] = {}
     if one_size(images):
         found |= {"hog-neighbours": {}, "hog-distance": {}, "hog-residual": {}}
     if model is not None:
@@ -66,12 +83,12 @@ def named(
 ) -> dict[str, dict[str, Any]]:
     """Names and options of the scores asked for.
 
-    fresh: whether there are images that the model has not learnt from. Without them "auto" leaves
-        the model out: what it has learnt it redraws too well, and its scores get too much weight.
+    fresh: whether there are images that no net has learnt from. Without them "auto" does without
+        the model and other nets: what they have learnt they know too well, and get too much weight.
     Raises InputError for a name that is none, and for scores of a model where there is no model.
     """
     if names == "auto":
-        return suited(images, model if fresh else None)
+        return suited(images, model, fresh=True) if fresh else suited(images, None, fresh=False)
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in NAMES:
@@ -80,7 +97,8 @@ def named(
             raise InputError(f"the anomaly score '{name}' is a model's; give a model")
     if not wanted:
         raise InputError(f"scores= names no score; choose from: auto, {', '.join(NAMES)}")
-    return {name: patches_for(images) if name == "patches" else {} for name in wanted}
+    of_images = {"patches": patches_for(images), "coarse-patches": COARSE}
+    return {name: of_images.get(name, {}) for name in wanted}
 
 
 def trusted(wanted: str | Sequence[str], images: Images) -> str | None:
@@ -93,10 +111,16 @@ def trusted(wanted: str | Sequence[str], images: Images) -> str | None:
     return "hog-neighbours" if wanted == "auto" and small else None
 
 
+def known(options: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether these are names and options that `named` gives."""
+    given = {"patches": (PLAIN, SURFACE), "coarse-patches": (COARSE,)}
+    return all(name in NAMES and o in given.get(name, ({},)) for name, o in options.items())
+
+
 def patches_for(images: Images) -> dict[str, Any]:
-    """Options of `Patches`: small images are not reduced, and light is taken to be even."""
+    """Options of `Patches`."""
     large = shortest(images) >= LARGE
-    return {"reduce": 2, "light": 12.0} if large else {"reduce": 1, "light": 0.0}
+    return SURFACE if large else PLAIN
 
 
 def shortest(images: Images) -> int:
@@ -131,7 +155,8 @@ class Parts:
     """What readings come to, once their maps are calibrated and weighed against each other.
 
     An image's parts are the scores it was given directly, and of the weighted sum of its maps the
-    highest cell, how far that stands out of the image's own map, and the mean.
+    highest cell, the mean of the top thousandth, how far the highest stands out of the image's own
+    map, and the mean.
     """
 
     borders: Mapping[str, BorderCalibration]  # by the score whose maps they are of
@@ -159,7 +184,8 @@ class Parts:
 def of_map(maps: Tensor) -> list[Tensor]:
     """The numbers (B,) that are read off maps (B, h, w)."""
     highest, mean, std = maps.amax((1, 2)), maps.mean((1, 2)), maps.std((1, 2))
-    return [highest, (highest - mean) / std.clamp_min(1e-6), mean]
+    top = maps.flatten(1).topk(-(-maps[0].numel() // TOP)).values.mean(1)
+    return [highest, top, (highest - mean) / std.clamp_min(1e-6), mean]
 
 
 def enlarged(maps: Tensor, side: tuple[int, int]) -> Tensor:

@@ -13,14 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from preimage.applications.anomaly.defects import defective
+from preimage.applications.anomaly.defects import taught
 from preimage.applications.anomaly.images import Images
 from preimage.applications.anomaly.normalise import LARGEST, normalised
 from preimage.applications.anomaly.scores.score import Reading
 from preimage.core import seeds
+from preimage.training.precision import bfloat16
 
 CROP, BATCH = 96, 16
-PLENTY = 0.15  # of crops stay good
+PLENTY = 0.3  # of crops stay good
 GRAIN = 4  # sides are padded to a multiple of this many pixels of the halved image
 
 
@@ -57,7 +58,7 @@ class UNet(nn.Module):
 class PlantedDefects:
     """The logit of a defect, about every second pixel."""
 
-    def __init__(self, *, steps: int = 300, width: int = 16, light: float = 12.0):
+    def __init__(self, *, steps: int = 1500, width: int = 24, light: float = 12.0):
         """light: σ in pixels of what counts as uneven light."""
         self.steps, self.width, self.light = steps, width, light
         self.state: dict[str, Tensor] = {}
@@ -70,18 +71,22 @@ class PlantedDefects:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.derive(seed, "U-Net"))
             net = UNet(good[0].shape[0], self.width)
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.AdamW(net.parameters(), weight_decay=1e-3)
         net.train()
+        quick = bfloat16("auto", torch.device("cpu"))
         for step in range(self.steps):
             warm, done = min(1.0, (step + 1) / 20), step / self.steps
             for group in optimiser.param_groups:
                 group["lr"] = 3e-3 * warm * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
             x, marked = batch(good, crop, g)
-            loss = focal(net(x), F.avg_pool2d(marked, 2))
+            with torch.autocast("cpu", torch.bfloat16, enabled=quick):
+                logits = net(x.contiguous(memory_format=torch.channels_last))
+            loss = focal(logits.float(), F.avg_pool2d(marked, 2))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        self.state = {k: v.detach().clone() for k, v in net.state_dict().items()}
+        self.state = {k: v.detach().clone().contiguous() for k, v in net.state_dict().items()}
         self._net = None  # opened again from the state, so that both read alike to the last bit
 
     def read(self, x: Tensor) -> Reading:
@@ -105,7 +110,7 @@ def batch(good: list[Tensor], crop: int, g: torch.Generator) -> tuple[Tensor, Te
         x, mask = cut(good, crop, g), torch.zeros(crop, crop, dtype=torch.bool)
         if torch.rand(1, generator=g).item() > PLENTY:
             for _ in range(int(torch.randint(1, 3, (1,), generator=g))):
-                x, where = defective(x, cut(good, crop, g), g, limit=LARGEST)
+                x, where = taught(x, cut(good, crop, g), g, limit=LARGEST)
                 mask |= where
         scale, shift = torch.randn(2, generator=g).tolist()
         images.append(x * math.exp(0.15 * scale) + 0.1 * shift)
