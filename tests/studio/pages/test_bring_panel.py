@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import time
 
 import numpy as np
 import pytest
@@ -83,3 +84,20 @@ def test_an_image_is_shown_at_once_and_its_search_can_be_cancelled(bring, way):
         cancel.click(timeout=1000)
     cancel.wait_for(state="hidden", timeout=SLOW)
     assert state_of(bring)["base"]["kind"] == "image"
+
+
+def test_an_answer_that_comes_after_a_later_event_changes_nothing(bring):
+    def late(route):
+        answer = route.fetch()
+        time.sleep(1)  # the page hears of the end before
+        route.fulfill(response=answer)
+
+    bring.route("**/api/jobs*", late)
+    bring.route("**/api/jobs/*", late)
+    bring.evaluate(ON_PANEL, base64.b64encode(png(bring)).decode())
+    until(bring, "document.querySelector('.panel-bring .figure img[src*=images]')")
+    cancel = bring.locator(".panel-bring").get_by_role("button", name="Cancel")
+    with contextlib.suppress(Exception):  # the search may be done before the hand is there
+        cancel.click(timeout=1000)
+    bring.wait_for_timeout(2500)
+    assert cancel.is_hidden()

@@ -51,6 +51,7 @@ class Job:
     def __init__(self, folder: JobFolder, record: Record):
         self.folder, self.record = folder, record
         self.stopping = False
+        self.revision = 0  # of what is told: an answer may come after a later event
         self.state: dict[str, Any] = {}  # the last line of progress
         self.result: dict[str, Any] | None = None
         self.points: list[dict[str, Any]] = []  # {step, time, …metrics}, thinned
@@ -88,6 +89,7 @@ class Job:
             "kind": record.kind,
             "title": record.title,
             "created": record.created,
+            "revision": self.revision,
             "status": record.status if not self.stopping else "running",
             "stage": "" if ended else "stopping" if self.stopping else state.get("stage", ""),
             "step": state.get("step", 0),
@@ -335,6 +337,7 @@ class Queue:
         self._tell(job)
 
     def _tell(self, job: Job) -> None:
+        job.revision += 1
         told = job.public(whole=job.record.status in ENDED and not job.stopping)
         for listener in list(self._listeners):
             listener(told)

@@ -3,7 +3,7 @@
 
 /** @typedef {import("../types.js").Studio} Studio */
 /**
- * @typedef {{id: string, kind: string, title: string, created: number,
+ * @typedef {{id: string, kind: string, title: string, created: number, revision: number,
  *   status: "queued" | "running" | "done" | "failed" | "cancelled", stage: string, step: number,
  *   total: number, time: number | null, metrics: Record<string, number>, preview: number,
  *   message: string, result: Record<string, any> | null,
@@ -77,9 +77,10 @@ export class Jobs {
     return () => this.listeners.delete(listener);
   }
 
-  /** @param {Job} job */
+  /** What an answer says may be older than an event that has overtaken it. @param {Job} job */
   #take(job) {
     const before = this.all.get(job.id);
+    if (before && before.revision > job.revision) return;
     if (before && hasEnded(before) && !hasEnded(job) && job.step < before.step) before.points = [];
     const points = job.points ?? before?.points ?? [];
     if (!job.points && Object.keys(job.metrics).length && points.at(-1)?.time !== job.time) {
