@@ -43,7 +43,7 @@ ROOMS = ("core", "models", "inversion", "metrics", "applications")
 SETS = ("mnist", "fashion-mnist")
 STEPS = 400  # of the model
 RATE = 0.05  # of false alarms
-CLOSED_FORM = ("patches", "coarse-patches")  # of the tiles, without a net
+CLOSED_FORM = ("patches",)  # of the tiles, without a net
 
 
 def one_class(name: str, label: int, quick: bool) -> dict[str, Any]:

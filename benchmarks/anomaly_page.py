@@ -99,6 +99,6 @@ windows took the mean of the classes tried from 0.952 to 0.970, used the first 3
 this table flatters that choice a little. With -model, a `vae-pca` on three quarters of the good
 images takes part. Magnetic tiles: photographs of one tile are never on both sides; two thirds of
 the tiles that teach teach, and a third of them weighs and sets the threshold. With -closed-form,
-only `patches` and `coarse-patches` take part, without the net. How the net is taught, and that no
+only `patches` take part, without the net. How the net is taught, and that no
 light wider than 6 pixels is taken out, was chosen on planted defects in the tiles held out of
 either half. The threshold is set for 5 % false alarms on good images held out."""

@@ -14,7 +14,7 @@ from preimage.applications.anomaly.calibration import (
     conformal_threshold,
     needed,
 )
-from preimage.applications.anomaly.combining import at_most_half, auroc, balanced_weights, weights
+from preimage.applications.anomaly.combining import auroc, balanced_weights, capped, weights
 from preimage.applications.anomaly.normalise import normalised
 from preimage.core import InputError
 from preimage.inversion.operators import Blur
@@ -106,16 +106,16 @@ def test_scores_that_help_share_the_weight_and_noise_has_none() -> None:
     assert abs(w[0] - w[1]) < 0.2
 
 
-def test_what_was_taught_the_defects_it_is_weighed_by_has_at_most_half() -> None:
+def test_what_was_taught_the_defects_it_is_weighed_by_has_at_most_a_third() -> None:
     shown = torch.tensor([False, True, False])
     for given, kept in (
-        ([0.1, 0.6, 0.3], [0.125, 0.5, 0.375]),
-        ([0.3, 0.5, 0.2], [0.3, 0.5, 0.2]),
-        ([0.0, 1.0, 0.0], [0.25, 0.5, 0.25]),
+        ([0.1, 0.6, 0.3], [1 / 6, 1 / 3, 1 / 2]),
+        ([0.4, 0.3, 0.3], [0.4, 0.3, 0.3]),
+        ([0.0, 1.0, 0.0], [1 / 3, 1 / 3, 1 / 3]),
     ):
-        found = at_most_half(torch.tensor(given), shown)
+        found = capped(torch.tensor(given), shown)
         assert torch.allclose(found, torch.tensor(kept))
-    assert at_most_half(torch.ones(1), torch.tensor([True])) == 1
+    assert capped(torch.ones(1), torch.tensor([True])) == 1
 
 
 def test_a_score_that_tells_nothing_of_parts_counts_where_wholes_are_told_by_it() -> None:

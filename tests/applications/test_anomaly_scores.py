@@ -63,7 +63,10 @@ def linear_model(images: Tensor | None = None, rank: int = 4) -> LatentModel:
 
 
 def made(name: str) -> Score:
-    options = {"patches": {"reduce": 1, "light": 0.0}, "planted-defects": {"steps": 8, "width": 4}}
+    options = {
+        "patches": {"scales": [1], "light": 0.0},
+        "planted-defects": {"steps": 8, "width": 4},
+    }
     model = linear_model() if name in suite.OF_MODEL else None
     return suite.made({name: options.get(name, {})}, model)[name]
 
@@ -152,9 +155,8 @@ def test_an_image_is_as_odd_as_its_map_says() -> None:
 def test_what_suits_photographs() -> None:
     """A net only where it can be weighed, and has something to learn; a model's size is no such."""
     wide, small = [torch.zeros(1, 100, 140), torch.zeros(1, 150, 100)], torch.zeros(2, 1, 28, 28)
-    both = {"patches", "coarse-patches"}
-    assert set(suite.named("auto", wide, None, fresh=True)) == {*both, "planted-defects"}
-    assert set(suite.named("auto", wide, None, fresh=False)) == both
+    assert set(suite.named("auto", wide, None, fresh=True)) == {"patches", "planted-defects"}
+    assert set(suite.named("auto", wide, None, fresh=False)) == {"patches"}
     assert "planted-defects" not in suite.named("auto", torch.zeros(2, 1, 130, 130), linear_model())
     assert set(suite.named("auto", small, None)) == {
         "hog-neighbours",
@@ -168,7 +170,7 @@ def test_what_suits_photographs() -> None:
 
 def test_patches_are_the_mahalanobis_distance_of_every_patch() -> None:
     images = good_images(30)
-    score = Patches(side=4, reduce=1, light=0.0)
+    score = Patches(side=4, scales=[1], light=0.0)
     score.fit(images)
     patches = nn.functional.unfold(images, 4).transpose(1, 2).flatten(0, 1).double()
     mean, C = patches.mean(0), patches.T.cov(correction=0)
@@ -181,6 +183,19 @@ def test_patches_are_the_mahalanobis_distance_of_every_patch() -> None:
     inner = slice(5, -5)  # a blur reaches 4 cells
     found = maps[0, 2:23, 2:23][inner, inner].double()
     assert torch.allclose(found, Blur(1.0)(expected)[0, 0, inner, inner], atol=1e-3)
+
+
+def test_patches_at_two_scales_are_the_mean_of_both() -> None:
+    g = torch.Generator().manual_seed(0)
+    images = 0.3 * torch.randn(6, 1, 64, 72, generator=g)
+    one, two, both = (Patches(scales=scales) for scales in ([2], [4], [2, 4]))
+    for score in (one, two, both):
+        score.fit(images)
+    maps = [score.read(images).maps for score in (one, two, both)]
+    assert all(m is not None for m in maps)
+    fine, rough, mean = (suite.enlarged(m, (32, 36)) for m in maps if m is not None)
+    assert fine.std() > 0.1
+    assert torch.allclose(mean, (fine + rough) / 2, atol=1e-5)
 
 
 def test_the_distance_of_edges_is_scikit_learns() -> None:

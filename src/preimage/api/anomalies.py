@@ -63,8 +63,8 @@ def fit_detector(
     model: a model, or the folder of a run.
     images: good ones: a folder or a file of any kind, or tensors (C, H, W) in [−1, 1].
     scores: "auto", which weighs most there are by planted defects, or names of some: patches,
-        coarse-patches, hog-neighbours, hog-distance, hog-residual, planted-defects; of the model
-        reconstruction, feature-residual, density, projection.
+        hog-neighbours, hog-distance, hog-residual, planted-defects; of the model reconstruction,
+        feature-residual, density, projection.
     false_alarms: the share of good images that may be called anomalous.
     view: "model" brings photographs to the model's size; "photo" looks at them as they are, with
         scores that need no model.

@@ -26,10 +26,10 @@ def fit(
     scores: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to go by: patches, coarse-patches, hog-neighbours, hog-distance, "
-            "hog-residual, planted-defects; of the model reconstruction, feature-residual, "
-            "density, projection. Unset, those that suit the images, each weighed by what it is "
-            "worth on planted defects. Repeatable."
+            help="What to go by: patches, hog-neighbours, hog-distance, hog-residual, "
+            "planted-defects; of the model reconstruction, feature-residual, density, projection. "
+            "Unset, those that suit the images, each weighed by what it is worth on planted "
+            "defects. Repeatable."
         ),
     ] = None,
     view: Annotated[

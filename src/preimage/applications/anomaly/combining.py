@@ -21,6 +21,7 @@ MOST = 20_000  # good rows that areas are worked out with
 EQUAL = 0.1  # relatively, of 1 − mean AUROC, that beginnings may differ by and be as good
 PLACED = 0.75  # AUROC of turned images, from which things have their place
 GAIN = 0.05  # of 1 − mean AUROC, that another score must take away
+SHOWN = 1 / 3  # of the weight, at most, for scores that were taught planted defects
 LARGE_GAIN = 1 / 3  # the same, beside a score that is trusted beforehand
 
 
@@ -68,18 +69,18 @@ def weights(good: Tensor, bad: Sequence[Tensor]) -> Tensor:
     return torch.stack(found).mean(0)
 
 
-def at_most_half(found: Tensor, shown: Tensor) -> Tensor:
-    """Weights (P,) of which `shown` (P,) bool have no more than all others together.
+def capped(found: Tensor, shown: Tensor) -> Tensor:
+    """Weights (P,) of which `shown` (P,) bool have no more than a share of SHOWN in all.
 
     Those are scores that were taught what the weights were found with: planted defects flatter
     them, and real ones will not.
     """
     share = found[shown].sum()
-    if share <= 0.5 or shown.all():
+    if share <= SHOWN or shown.all():
         return found
     others = torch.where(shown, 0.0, found)
     others = others if others.any() else (~shown).float()
-    return torch.where(shown, found / share, others / others.sum()) / 2
+    return torch.where(shown, SHOWN * found / share, (1 - SHOWN) * others / others.sum())
 
 
 def _best_few(good: Tensor, bad: Sequence[Tensor]) -> Tensor:

@@ -132,11 +132,7 @@ FORMS: dict[str, Callable[[tuple[int, int], Generator], Tensor]] = {
 }
 # What nets are taught besides, and no weight is found with.
 TAUGHT = {**FORMS, "crack": crack, "holes": holes, "fray": fray, "wash": wash}
-LIKELY = (
-    *TAUGHT,
-    "crack",
-    "holes",
-)  # thin and small ones are the hardest, and shown twice as often
+LIKELY = (*TAUGHT, "crack", "holes")  # what is thin or small is hard, and taught twice as often
 
 
 def shifted(x: Tensor, other: Tensor, g: Generator) -> Tensor:

@@ -32,12 +32,14 @@ LARGE = 64  # pixels of the shorter side, from which images are taken for photog
 WIDE = 96  # from which patches are seen at a second scale, and "auto" has a net taught
 SMALL = 48  # up to which a patch is a good part of the thing, and says little without its place
 
-PLAIN = {"reduce": 1, "light": 0.0}  # of patches: small images, whose light is taken to be even
-SURFACE, COARSE = {"reduce": 2, "light": 6.0}, {"reduce": 4, "light": 6.0}
+PATCHES = (  # options by the shorter side; the light of small images is taken to be even
+    (0, {"scales": [1], "light": 0.0}),
+    (LARGE, {"scales": [2], "light": 6.0}),
+    (WIDE, {"scales": [2, 4], "light": 6.0}),
+)
 
 ALONE: dict[str, Callable[..., Score]] = {
     "patches": Patches,
-    "coarse-patches": Patches,
     "hog-neighbours": HogNeighbours,
     "hog-distance": HogDistance,
     "hog-residual": HogResidual,
@@ -52,7 +54,7 @@ OF_MODEL: dict[str, Callable[[Redrawing], Score]] = {
 NAMES = (*ALONE, *OF_MODEL)
 NETS = ("planted-defects", *OF_MODEL)  # which flatter images they have learnt from, or take minutes
 
-SHOWN = ("planted-defects",)  # which were taught what maps are weighed by
+TAUGHT = ("planted-defects",)  # which were taught what maps are weighed by
 
 
 def suited(
@@ -66,8 +68,6 @@ def suited(
     found: dict[str, dict[str, Any]] = {}
     if short >= SMALL or not one_size(images):
         found["patches"] = patches_for(images)
-    if short >= WIDE:
-        found["coarse-patches"] = COARSE
     if short >= WIDE and model is None and fresh:
         found["planted-defects"] = {}
     if one_size(images):
@@ -97,8 +97,7 @@ def named(
             raise InputError(f"the anomaly score '{name}' is a model's; give a model")
     if not wanted:
         raise InputError(f"scores= names no score; choose from: auto, {', '.join(NAMES)}")
-    of_images = {"patches": patches_for(images), "coarse-patches": COARSE}
-    return {name: of_images.get(name, {}) for name in wanted}
+    return {name: patches_for(images) if name == "patches" else {} for name in wanted}
 
 
 def trusted(wanted: str | Sequence[str], images: Images) -> str | None:
@@ -113,14 +112,14 @@ def trusted(wanted: str | Sequence[str], images: Images) -> str | None:
 
 def known(options: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether these are names and options that `named` gives."""
-    given = {"patches": (PLAIN, SURFACE), "coarse-patches": (COARSE,)}
-    return all(name in NAMES and o in given.get(name, ({},)) for name, o in options.items())
+    given = {"patches": [of_size for _, of_size in PATCHES]}
+    return all(name in NAMES and o in given.get(name, [{}]) for name, o in options.items())
 
 
 def patches_for(images: Images) -> dict[str, Any]:
     """Options of `Patches`."""
-    large = shortest(images) >= LARGE
-    return SURFACE if large else PLAIN
+    short = shortest(images)
+    return [of_size for least, of_size in PATCHES if short >= least][-1]
 
 
 def shortest(images: Images) -> int:

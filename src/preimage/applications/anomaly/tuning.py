@@ -18,7 +18,7 @@ from torch import Tensor
 
 from preimage.applications.anomaly import suite
 from preimage.applications.anomaly.calibration import BorderCalibration
-from preimage.applications.anomaly.combining import at_most_half, weights
+from preimage.applications.anomaly.combining import capped, weights
 from preimage.applications.anomaly.defects import FORMS, WHOLE, defective
 from preimage.applications.anomaly.images import Images, chosen, one_size
 from preimage.applications.anomaly.scores.score import Reading, Score
@@ -61,7 +61,7 @@ class Tuning:
                 yield Step(k, total, stage="fit scores to half of the images")
                 fitted.append(self._fitted((folds != k).nonzero()[:, 0]))
         else:
-            minutes = any(name in suite.SHOWN for name in self.options)
+            minutes = any(name in suite.TAUGHT for name in self.options)
             stage = "fit scores; a net is taught for some minutes" if minutes else "fit scores"
             yield Step(0, total, stage=stage)
             folds = torch.zeros(n, dtype=torch.long)
@@ -156,7 +156,7 @@ class Tuning:
                     good.append(_some(pixels[~masks[row]], g))
             bad.append(torch.cat(inside))
         found = weights(torch.cat(good), [part for part in bad if len(part)])
-        found = at_most_half(found, torch.tensor([name in suite.SHOWN for name in borders]))
+        found = capped(found, torch.tensor([name in suite.TAUGHT for name in borders]))
         return {name: w for name, w in zip(borders, found.tolist(), strict=True) if w > 0}
 
     def _parts(
