@@ -30,9 +30,11 @@ from preimage.runs.run import Run
 from preimage.runs.run import load as _load_run
 from preimage.runs.training import Training, new_trainer, summary_writer
 from preimage.runs.training import resume as _resume
+from preimage.training import private_plan
 from preimage.training import recipes as _recipes
 from preimage.training.budget import within_minutes
 from preimage.training.precision import best_device
+from preimage.training.private_plan import check_private, check_range
 from preimage.training.recipes import Plan, Recipe
 
 PathLike = str | os.PathLike[str]
@@ -96,6 +98,7 @@ def plan(
     recipe: str | None = None,
     steps: int | None = None,
     conditional: bool = False,
+    private: float | None = None,
     **options: Any,
 ) -> Proposal:
     """The recipe, fitted to a data set and changed as asked: see `training` for the options.
@@ -105,11 +108,13 @@ def plan(
     facts = _recipes.Facts(images.spec, len(images.train), tuple(images.classes))
     reason = ""
     if recipe is None:
-        recipe, reason = _recipes.chosen(facts)
+        recipe, reason = (_recipes if private is None else private_plan).chosen(facts)
     planned = _recipes.plan(recipe, facts)
     if conditional:
         options = {"classes": _recipes.labelled(facts), **options}
-    if options:
+    if private is not None:
+        planned = private_plan.private(planned, facts.n, epsilon=private, recipe=recipe, **options)
+    elif options:
         planned = _recipes.customised(planned, **options)
     if steps is not None:
         planned = _recipes.scaled(planned, steps=steps)
@@ -132,6 +137,7 @@ def training(
     best: str | None = None,
     tensorboard: bool = False,
     conditional: bool = False,
+    private: float | None = None,
     data: dict[str, Any] | None = None,
     progress: Callable[[Step], None] | None = None,
     **options: Any,
@@ -143,6 +149,8 @@ def training(
     validations: how often each stage is judged on held-out images, pictured and saved.
     best: what the best weights are chosen by, of `judging.FIGURES`; unset, each stage's own loss.
     conditional: whether the model is told the class of each image.
+    private: ε of differential privacy for each training image, with which go the options `delta`
+        and `max_grad_norm`; takes the extra `private`. See `training/private.py`.
     data: options of `preimage.data.load`: size, channels, fit, background, range, labels, …
     progress: called with a Step while images are decoded.
     options: any field of the recipe's model or stages: latent, beta, batch_size, learning_rate, …
@@ -153,11 +161,16 @@ def training(
     _check_budget(steps, minutes)
     if tensorboard:
         summary_writer()  # or say that it is missing
+    check_private(private, best, options)
     data_options = _known(data or {})
     if out is not None:
         check_free(Path(out), f"choose another --out, or --resume {out}")
     images = _load_data(source, progress=progress, **data_options)
-    proposal = plan(images, recipe=recipe, steps=steps, conditional=conditional, **options)
+    if private is not None:
+        check_range(images, data_options)
+    proposal = plan(
+        images, recipe=recipe, steps=steps, conditional=conditional, private=private, **options
+    )
     settings = {"seed": seed, "device": device, "precision": precision, "validations": validations}
     settings |= {} if best is None else {"best": best}
     planned = proposal.plan
@@ -166,6 +179,7 @@ def training(
             progress(Step(0, 1, stage="time a few steps"))
         planned = within_minutes(planned, build(planned.model), images, minutes, **settings)
     trainer = new_trainer(planned, images, **settings)  # finds what is wrong before any writing
+    planned = Plan(planned.model, trainer.stages)
     run = Run.create(
         Path(out) if out is not None else unused_folder(images.name, proposal.recipe),
         plan=planned,
@@ -184,6 +198,10 @@ def training(
     notes = images.summary().splitlines()
     if proposal.reason:
         notes.append(f"recipe {proposal.recipe}: {proposal.reason}")
+    if private is not None and (groups := images.duplicates):
+        notes.append(
+            f"an image that is there {max(map(len, groups))} times is promised as many times the ε"
+        )
     return Training(run, trainer, notes=tuple(notes), tensorboard=tensorboard)
 
 

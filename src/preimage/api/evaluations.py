@@ -191,6 +191,8 @@ def _of_run(
         material.candidates, material.reference = _attacked(
             own, reference, device=device, seed=seed, progress=progress
         )
+    if (promised := run.guarantee) is not None:
+        notes += (f"The run is private, {promised}.",)
     material.notes = notes
     return material, (path.resolve().name, against)
 

@@ -73,4 +73,6 @@ def explain(
             f"the page: {file}",
         ]
     )
+    if images is None and pi.Run.open(run).guarantee is not None:
+        text += "\nthe run is private; this page is not: its map shows the training images"
     show({"run": str(run), "page": str(file), **found.to_json()}, text, as_json=as_json)

@@ -16,6 +16,10 @@ from preimage.cli.progress import Bar
 if TYPE_CHECKING:
     from preimage import Training
 
+COVERED = (
+    "that is of the weights; the folder also shows held-out images and their losses, and a "
+    "fingerprint of all images: share weights.safetensors, and config.json without its `data`"
+)
 SOURCE = "A folder, zip or tar of images, an array file, one image, or a name of `datasets`."
 
 
@@ -66,6 +70,22 @@ def train(
     likelihood: Annotated[
         str | None, typer.Option(help="Of a VAE: learned-sigma, gaussian or bernoulli.")
     ] = None,
+    private: Annotated[
+        float | None,
+        typer.Option(
+            metavar="EPSILON",
+            help="Hide each image by differential privacy: 1 is strong, 8 usual. "
+            "Takes the extra `private`.",
+        ),
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(help="Chance that --private may fail. Unset, 1 / (10 × training images)."),
+    ] = None,
+    max_grad_norm: Annotated[
+        float | None,
+        typer.Option(help="Length to which --private clips the gradient of an image. Unset, 1."),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Step size of Adam.")] = None,
     set: Annotated[
@@ -111,6 +131,8 @@ def train(
                 "latent": latent,
                 "beta": beta,
                 "likelihood": likelihood,
+                "delta": delta,
+                "max_grad_norm": max_grad_norm,
                 "batch_size": batch_size,
                 "learning_rate": learning_rate,
             }
@@ -127,6 +149,7 @@ def train(
                 best=best,
                 tensorboard=tensorboard,
                 conditional=conditional,
+                private=private,
                 data={
                     "size": size,
                     "fit": fit,
@@ -145,6 +168,8 @@ def train(
         bar.remark(f"{job.run.config['recipe']} → {job.run.path}")
         result, status = trained(job, bar)
     named = {"run": str(job.run.path), "recipe": job.run.config["recipe"], **result}
+    if (promised := job.trainer.guarantee) is not None:
+        named["private"] = promised.to_json()
     show(named, _text(job), as_json=as_json)
     return status
 
@@ -168,9 +193,17 @@ def _text(job: Training) -> str:
     run = shlex.quote(str(job.run.path))
     if not job.finished:
         again = f"preimage train --resume {run}"
-        return f"stopped at step {job.done} of {job.total}; go on with: {again}"
+        text = f"stopped at step {job.done} of {job.total}; go on with: {again}"
+        if (promised := job.trainer.guarantee) is not None:
+            text += (
+                f"\nprivate so far, {promised}; share nothing before the end: until then "
+                f"{run}/checkpoints hold the secret that noise is drawn from"
+            )
+        return text
     text = f"trained {counted(job.total, 'step')}: {run}\nlook at it with:\n  preimage sample {run}"
     if job.trainer.average.can("encode"):
         source = shlex.quote(str(job.run.config["data"]["source"]))
         text += f"\n  preimage reconstruct {run} {source}"
+    if (promised := job.trainer.guarantee) is not None:
+        text += f"\nprivate, {promised}\n{COVERED}"
     return text

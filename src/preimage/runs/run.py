@@ -26,6 +26,7 @@ from preimage.runs.files import (
     write_bytes,
     write_json,
 )
+from preimage.training.private import Guarantee, guarantee
 from preimage.training.recipes import TYPES, Plan
 
 FORMAT = 1  # of the folder; raised when older versions could no longer read it
@@ -68,6 +69,11 @@ class Run:
             raise InputError(f"{where}: {error}") from None
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{where} does not describe a model: {error!r}") from None
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """What a private run promises each training image by its end; None of any other run."""
+        return guarantee(self.plan.stages, self.config.get("data", {}).get("train", 0))
 
     @classmethod
     def create(cls, path: str | Path, *, plan: Plan, **facts: Any) -> Run:

@@ -143,15 +143,15 @@ class LikelihoodMethod:
             return self.loss(self.model, batch)[0].item()
 
     def nll(self, x̂: Tensor, x: Tensor) -> Tensor:
-        """−log p(x|z), a mean over the batch: ()."""
+        """−log p(x|z) of each image, (B,); of a σ that all share, their mean: ()."""
         if self.config.likelihood == "learned-sigma" and self.model.config.variational:
             return losses.optimal_sigma_nll(x̂, x)
         if self.config.likelihood == "bernoulli":
-            return losses.bernoulli_nll(x̂, x).mean()
-        return losses.gaussian_nll(x̂, x, sigma=self.config.sigma).mean()
+            return losses.bernoulli_nll(x̂, x)
+        return losses.gaussian_nll(x̂, x, sigma=self.config.sigma)
 
-    def loss(self, model: Autoencoder, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch and its parts, each ()."""
+    def terms(self, model: Autoencoder, batch: Batch) -> dict[str, Tensor]:
+        """The parts of each image's loss, (B,) each."""
         with self.context.autocast():
             encode = model.posterior if batch.coefficients else model.encode
             decode = model.raw if batch.coefficients else model.decode
@@ -163,13 +163,23 @@ class LikelihoodMethod:
             assert model.axes is not None
             nll = nll + model.axes.outside / (2 * self.config.sigma**2)
         if model.config.variational:
-            kl = q.kl().mean()
-            return nll + self.config.beta * kl, {"nll": nll.detach(), "kl": kl.detach()}
-        if not self.config.sparsity:
-            return nll, {"nll": nll.detach()}
-        sparsity = losses.hoyer_sparsity(q.mean).mean()
-        total = nll + self.config.sparsity * sparsity
-        return total, {"nll": nll.detach(), "sparsity": sparsity.detach()}
+            return {"nll": nll, "kl": q.kl()}
+        if self.config.sparsity:
+            return {"nll": nll, "sparsity": losses.hoyer_sparsity(q.mean)}
+        return {"nll": nll}
+
+    def weighed(self, terms: dict[str, Tensor]) -> Tensor:
+        """The loss that these parts make, in their shape."""
+        weights = {"kl": self.config.beta, "sparsity": self.config.sparsity}
+        total = terms["nll"]
+        for name in terms.keys() & weights.keys():
+            total = total + weights[name] * terms[name]
+        return total
+
+    def loss(self, model: Autoencoder, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch and its parts, each ()."""
+        means = {name: term.mean() for name, term in self.terms(model, batch).items()}
+        return self.weighed(means), {name: mean.detach() for name, mean in means.items()}
 
     def updates(self, batch: Batch, *, step: int) -> Iterator[Update]:
         loss, parts = self.loss(self.model, batch)

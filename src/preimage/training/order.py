@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from preimage.core import seeds
+from preimage.training.secret import uniform
 
 
 class Order:
@@ -30,3 +31,17 @@ class Order:
             numbers = np.random.default_rng(seeds.derive(self.seed, "epoch", epoch))
             self._epoch, self._permutation = epoch, numbers.permutation(self.indices)
         return self._permutation
+
+
+class Poisson:
+    """Each image in each batch with probability `rate`, by itself: batches differ in size.
+
+    What privacy gains by sampling it gains for such batches, and where nobody knows who is in them.
+    """
+
+    def __init__(self, indices: np.ndarray, *, rate: float, secret: int):
+        self.indices, self.rate, self.secret = indices, rate, secret
+
+    def batch(self, step: int) -> np.ndarray:
+        """The indices of step `step`: (B,), B perhaps 0."""
+        return self.indices[uniform(len(self.indices), self.secret, "batch", step) < self.rate]

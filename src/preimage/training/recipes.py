@@ -18,6 +18,7 @@ from preimage.models import CONFIGS, AutoencoderConfig, GANConfig, ModelConfig
 from preimage.nets import MLP, Conv, Gated, Patch, Progressive, Residual
 from preimage.training.adversarial import Adversarial
 from preimage.training.likelihood import Likelihood
+from preimage.training.private import PrivateLikelihood
 from preimage.training.sharpen import Sharpen
 from preimage.training.stage import Stage
 
@@ -33,6 +34,7 @@ class Plan:
 TYPES: dict[str, type] = {
     **CONFIGS,
     **{config.__name__: config for config in (Plan, Likelihood, Adversarial, Sharpen)},
+    "PrivateLikelihood": PrivateLikelihood,
 }
 """Every dataclass that may stand in a saved plan."""
 
@@ -351,6 +353,7 @@ def customised(plan: Plan, **options: Any) -> Plan:
 
 
 POSITIVE = {"latent", "batch_size", "learning_rate", "critic_rate", "critic_steps", "lazy", "sigma"}
+POSITIVE |= {"delta", "max_grad_norm", "noise_multiplier"}
 SHARES = {"ema", "betas"}
 
 

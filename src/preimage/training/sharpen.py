@@ -84,7 +84,7 @@ class SharpenMethod(LikelihoodMethod):
         yield self.critic_update(x, x̂.detach(), labels, penalise=step % self.config.lazy == 0)
         self.critic.requires_grad_(False)
 
-        nll, kl = self.nll(x̂, x), q.kl().mean()
+        nll, kl = self.nll(x̂, x).mean(), q.kl().mean()
         with self.context.autocast():
             fake = self.critic.maps(x̂)
             on_fake = self.critic.judge(fake, labels)

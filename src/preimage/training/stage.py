@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from preimage.core import InputError, LatentModel
+from preimage.core import InputError, LatentModel, seeds
 from preimage.core.errors import nearest_name
 from preimage.data import Dataset
+from preimage.training.order import Order, Poisson
 
 DECAYS: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: 0.5 + 0.5 * math.cos(math.pi * progress),
@@ -29,6 +30,8 @@ class Stage:
 
     # of the figure checkpoints are judged by, relative: the latest of those within it is best
     scatter: ClassVar[float] = 0.0
+    # whether all that is drawn is secret, and the last weights are kept, whoever judges them best
+    private: ClassVar[bool] = False
 
     steps: int = 5000
     batch_size: int = 128
@@ -44,6 +47,15 @@ class Stage:
     def __post_init__(self):
         if self.decay not in DECAYS:
             raise InputError(f"no decay '{self.decay}'; {nearest_name(self.decay, DECAYS)}")
+
+    def planned(self, n: int) -> Stage:
+        """The stage for n training images, with everything settled that follows from them."""
+        return self
+
+    def order(self, context: Context, number: int) -> Order | Poisson:
+        """Which training images each step of this stage, the `number`-th, sees."""
+        seed = seeds.derive(context.seed, "order", number)
+        return Order(context.data.train, batch_size=self.batch_size, seed=seed)
 
     def method(self, model: LatentModel, context: Context) -> Method:
         """The method that carries this stage out."""
@@ -67,11 +79,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Update:
-    """One loss for one player to descend."""
+    """One loss for one player to descend, or gradients that came of many."""
 
     player: str
-    loss: Tensor  # ()
+    loss: Tensor | None = None  # ()
     metrics: Mapping[str, Tensor | float] = field(default_factory=dict)
+    gradients: Sequence[Tensor] = ()  # in the place of a loss: one for each of its parameters
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,7 @@ class Context:
     device: torch.device
     bfloat16: bool  # whether forward passes run under autocast
     seed: int
+    secret: int = 0  # what private stages draw from in the place of the seed
 
     def autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)

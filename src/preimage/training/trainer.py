@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,8 +20,9 @@ from preimage.core import InputError, LatentModel, Step, seeds
 from preimage.data import Dataset
 from preimage.training.judging import Judge
 from preimage.training.likelihood import batch_of
-from preimage.training.order import Order
 from preimage.training.precision import accelerator, bfloat16
+from preimage.training.private import Guarantee, guarantee, ledger, opened
+from preimage.training.secret import fresh
 from preimage.training.stage import Batch, Context, Method, Player, Stage, Update
 
 PATIENCE = 3  # steps in a row that may be skipped before the run stops
@@ -60,6 +61,7 @@ class Trainer:
         precision: str = "auto",
         validations: int = 10,  # in each stage
         best: str | None = None,  # what the best checkpoint is chosen by, of judging.FIGURES
+        secret: int | None = None,  # what private stages draw from; unset, a fresh one
     ):
         _check(model, data)
         self.accelerator = accelerator(device)
@@ -67,10 +69,11 @@ class Trainer:
         self.model = model.to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average: LatentModel = copy.deepcopy(self.model).eval()
-        self.data, self.stages, self.seed = data, tuple(stages), seed
+        self.data, self.seed = data, seed
+        self.stages = tuple(stage.planned(len(data.train)) for stage in stages)
         self.validations = validations
         low = bfloat16(precision, self.device)
-        self.context = Context(data, self.device, low, seed)
+        self.context = Context(data, self.device, low, seed, fresh() if secret is None else secret)
         self.judge = None if best is None else Judge(best, self.model, self.context)
         self.stage, self.step = 0, 0  # the step within the stage
         self.skipped, self.skipped_in_a_row, self.usual_loss = 0, 0, dict[str, float]()
@@ -91,6 +94,16 @@ class Trainer:
     @property
     def finished(self) -> bool:
         return self.stage >= len(self.stages)
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """What the steps done so far promise each training image, if they were private."""
+        return guarantee(self.stages, len(self.data.train), steps=self.done)
+
+    @property
+    def root(self) -> int:
+        """What everything in this stage's steps is drawn from."""
+        return self.context.secret if self.stages[self.stage].private else self.seed
 
     def __iter__(self) -> Iterator[Step]:
         while not self.finished:
@@ -125,8 +138,7 @@ class Trainer:
         self.optimizers = {
             name: _optimizer(player, config) for name, player in self.players.items()
         }
-        seed = seeds.derive(self.seed, "order", self.stage)
-        self.order = Order(self.data.train, batch_size=config.batch_size, seed=seed)
+        self.order = config.order(self.context, self.stage)
 
     def _run_stage(self) -> Iterator[Step]:
         config = self.stages[self.stage]
@@ -150,7 +162,7 @@ class Trainer:
         metrics: dict[str, float] = {}
         good = True
         with torch.random.fork_rng():
-            torch.manual_seed(seeds.derive(self.seed, "step", self.stage, self.step))
+            torch.manual_seed(seeds.derive(self.root, "step", self.stage, self.step))
             for update in self.method.updates(batch, step=self.step):
                 good = self._descend(update, config) and good
                 metrics |= {name: float(value) for name, value in update.metrics.items()}
@@ -168,19 +180,24 @@ class Trainer:
         indices = self.order.batch(self.step)
         if not config.flip:
             return self.method.batch(indices)
-        generator = seeds.generator(self.seed, "flip", self.stage, self.step)
+        generator = seeds.generator(self.root, "flip", self.stage, self.step)
         mirrored = torch.rand(len(indices), generator=generator).to(self.device) < 0.5
         return self.method.batch(indices, mirrored)
 
     def _descend(self, update: Update, config: Stage) -> bool:
         """One optimizer step; False, and nothing moved, where loss or gradient is unsound."""
         player, optimizer = self.players[update.player], self.optimizers[update.player]
-        size = abs(update.loss.item())
+        size = 0.0 if update.loss is None else abs(update.loss.item())
         usual = self.usual_loss.get(update.player, size)
         if not math.isfinite(size) or size > BLOW_UP * (usual + 1):
             return False
         optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(update.loss)
+        if update.loss is None:
+            everything = (p for group, _ in player.groups for p in group)
+            for parameter, gradient in zip(everything, update.gradients, strict=True):
+                parameter.grad = _laid_out_as(parameter, gradient)
+        else:
+            self.accelerator.backward(update.loss)
         parameters = [p for group, _ in player.groups for p in group if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(parameters, player.clip or math.inf)
         if not torch.isfinite(norm):
@@ -239,6 +256,9 @@ class Trainer:
             scatter = self.stages[self.stage].scatter * self.best_value if self.best else 0.0
         else:
             value, scatter = self.judge.cost(figures[self.judge.key]), 0.0
+        if (promised := self.guarantee) is not None:
+            figures = figures | {"epsilon": promised.epsilon}
+            value = -self.done  # the latest is best: held-out images have no say in a private run
         if value < self.best_value + scatter:
             self.best_value, self.best_step = min(value, self.best_value), self.done
             self.best = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
@@ -307,6 +327,8 @@ class Trainer:
             "best_value": self.best_value if math.isfinite(self.best_value) else None,
             "best_step": self.best_step,
         }
+        if not self.finished:  # the secret is forgotten with the last step
+            numbers["private"] = ledger(self.stages[self.stage], self.context, self.step)
         return State(tensors, numbers)
 
     def load_state(self, state: State) -> None:
@@ -321,6 +343,9 @@ class Trainer:
         self.model.load_state_dict(_below("model/", state.tensors))
         self.average.load_state_dict(_below("average/", state.tensors))
         self.best = _below("best/", state.tensors)
+        if kept := numbers.get("private"):
+            secret = opened(self.stages[self.stage], kept)
+            self.context = replace(self.context, secret=secret)
         self._prepare()
         if self.finished:
             return
