@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.optimize import brentq
 from scipy.stats import kstest, norm
-from test_trainer import copied, patterns, same, through_a_file, weights
+from small_runs import copied, patterns, same, through_a_file, weights
 
 from preimage.core import Gaussian, ImageSpec, InputError
 from preimage.data import Dataset

@@ -3,13 +3,12 @@
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pytest
 import torch
+from small_runs import copied, patterns, same, through_a_file, weights
 from torch import nn
 
 from preimage.core import ImageSpec, InputError
-from preimage.data import from_arrays
 from preimage.models import AutoencoderConfig, GANConfig, build
 from preimage.nets import MLP, Conv, Patch, Progressive
 from preimage.training import adversarial
@@ -19,17 +18,6 @@ from preimage.training.sharpen import Sharpen
 from preimage.training.trainer import Diverged, Trainer
 
 SHORT = {"batch_size": 16, "warmup": 0}
-
-
-def patterns(n=160, size=8, channels=1, seed=0):
-    """Bright bars at random places, in one of two classes: upright or lying."""
-    numbers = np.random.default_rng(seed)
-    images = numbers.integers(0, 40, (n, channels, size, size), dtype=np.uint8)
-    labels = numbers.integers(0, 2, n)
-    for image, label, place in zip(images, labels, numbers.integers(0, size - 1, n), strict=True):
-        bar = image[:, :, place : place + 2] if label else image[:, place : place + 2]
-        bar += 180
-    return from_arrays(images, labels, classes=("lying", "upright"), name="bars")
 
 
 def vae(data, net=None, **options):
@@ -85,19 +73,6 @@ METHODS = {
 }
 
 
-def weights(model):
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def through_a_file(state):
-    """What safetensors leaves of a state: contiguous tensors, whatever their strides were."""
-    return replace(state, tensors={k: v.contiguous().clone() for k, v in state.tensors.items()})
-
-
 # --- exact resume ---
 
 
@@ -119,15 +94,6 @@ def test_a_resumed_run_ends_bit_for_bit_as_an_undisturbed_one(name, data):
             pass
         assert same(weights(resumed.average), end)
         assert same(weights(resumed.model), weights(undisturbed.model))
-
-
-def copied(state):
-    """A state as it is now, in the strides it has now."""
-    return replace(
-        state,
-        tensors={k: v.detach().clone() for k, v in state.tensors.items()},
-        numbers={k: dict(v) if isinstance(v, dict) else v for k, v in state.numbers.items()},
-    )
 
 
 def test_leaving_the_loop_and_taking_it_up_again_changes_nothing(data):
