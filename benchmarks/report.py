@@ -14,6 +14,7 @@ from editing_page import editing
 from interpolation_page import interpolation
 from machine import RESULTS, ROOT
 from maps_page import maps
+from private_page import private_training
 from recovery_page import recovery
 from restoration_page import restoration
 from retrieval_page import retrieval
@@ -351,6 +352,7 @@ SECTIONS = {
     "recovery": recovery,
     "inversion_losses": inversion_losses,
     "metrics": metrics,
+    "private": private_training,
     "interpolation": interpolation,
     "maps": maps,
     "guided_sampling": guided_sampling,
