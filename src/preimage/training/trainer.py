@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -239,7 +240,8 @@ class Trainer:
     # --- looking at it ---
 
     def _stage_name(self) -> str:
-        return type(self.stages[self.stage]).__name__.lower()
+        name = type(self.stages[self.stage]).__name__
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
     def _validated(self, metrics: dict[str, float], notes: tuple[str, ...]) -> Step:
         """Validate the average, and keep it if it is the stage's best."""
