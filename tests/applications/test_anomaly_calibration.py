@@ -106,6 +106,15 @@ def test_scores_that_help_share_the_weight_and_noise_has_none() -> None:
     assert abs(w[0] - w[1]) < 0.2
 
 
+def test_no_kind_of_defect_decides_alone() -> None:
+    """Of two kinds that are told by one score each, leaving out either leaves the other's."""
+    g = torch.Generator().manual_seed(0)
+    good = torch.randn(2000, 2, generator=g)
+    kinds = [torch.randn(500, 2, generator=g) + 3 * torch.eye(2)[i] for i in range(2)]
+    assert torch.allclose(weights(good, kinds), torch.tensor([0.5, 0.5]), atol=1e-6)
+    assert torch.equal(weights(good, kinds[:1]), torch.tensor([1.0, 0.0]))
+
+
 def test_what_was_taught_the_defects_it_is_weighed_by_has_at_most_a_third() -> None:
     shown = torch.tensor([False, True, False])
     for given, kept in (

@@ -9,8 +9,12 @@ import torch
 from test_anomaly_scores import SIDE, good_images, linear_model
 from torch import Tensor
 
-from preimage.applications.anomaly import Detector
+from preimage.applications.anomaly import Detector, suite, tuning
+from preimage.applications.anomaly.calibration import BorderCalibration
 from preimage.applications.anomaly.combining import auroc
+from preimage.applications.anomaly.defects import FORMS
+from preimage.applications.anomaly.scores.score import Reading
+from preimage.applications.anomaly.tuning import Tuning
 from preimage.core import InputError
 
 RATE = 0.05
@@ -132,6 +136,43 @@ def test_photographs_of_one_thing_are_never_apart() -> None:
     fitted, held = Detector(false_alarms=0.1)._split(torch.zeros(80, 1, 8, 8), None, groups)
     assert not {groups[i] for i in fitted.tolist()} & {groups[i] for i in held.tolist()}
     assert len(held) >= 20
+    folds = Tuning({}, None, torch.zeros(80, 1, 8, 8))._folds(torch.tensor(groups))
+    assert all(len(folds[4 * i : 4 * i + 4].unique()) == 1 for i in range(20))
+    assert folds.bincount().tolist() == [40, 40]
+
+
+def test_a_threshold_is_set_on_as_many_as_its_rate_takes_and_on_none_that_weighed(
+    detector: Detector,
+) -> None:
+    few = Detector(false_alarms=RATE, heldout=0.01)._split(torch.zeros(80, 1, 8, 8), None, None)
+    assert [len(part) for part in few] == [61, 19]
+    assert len(detector.good) == 60  # of the 120 that were fresh, half weighed the model's scores
+
+
+def test_maps_are_summed_by_their_weights() -> None:
+    g = torch.Generator().manual_seed(0)
+    maps = {name: torch.rand(3, 8, 9, generator=g) for name in ("one", "two", "none")}
+    plain = BorderCalibration(torch.zeros(1, 1), torch.full((1, 1), 0.5))
+    parts = suite.Parts(dict.fromkeys(maps, plain), {"one": 0.25, "two": 0.75}, ())
+    _, total = parts({name: Reading(maps=m) for name, m in maps.items()}, (8, 9))
+    assert torch.allclose(total, (0.25 * maps["one"] + 0.75 * maps["two"]) / 0.5)
+
+
+def test_a_net_that_planted_defects_flatter_has_a_third_of_the_map(monkeypatch) -> None:
+    class Same:
+        def read(self, x: Tensor) -> Reading:
+            return Reading(maps=x[:, 0])
+
+    names = ("patches", "planted-defects")
+    images, masks = good_images(4), [torch.rand(SIDE, SIDE) < 0.5 for _ in range(4)]
+    found = Tuning({}, None, images)
+    plain = BorderCalibration(torch.zeros(1, 1), torch.ones(1, 1))
+    found.parts = suite.Parts(dict.fromkeys(names, plain), dict.fromkeys(names, 0.5), ())
+    monkeypatch.setattr(tuning, "weights", lambda good, bad: torch.tensor([0.1, 0.9]))
+    planted = dict.fromkeys(FORMS, (torch.arange(4), list(images), masks))
+    fitted: list = [dict.fromkeys(names, Same())]
+    w = found._map_weights(fitted, torch.zeros(4, dtype=torch.long), planted)
+    assert w == pytest.approx({"patches": 2 / 3, "planted-defects": 1 / 3})
 
 
 @pytest.mark.parametrize(
