@@ -114,3 +114,11 @@ def test_every_job_is_followed_to_its_end(made):
 def test_a_folder_in_use_is_refused(made):
     with pytest.raises(pi.InputError, match="exists already"):
         run_demo(made[0])
+
+
+def test_the_page_says_where_the_time_went(made):
+    _, text, _, _ = made
+    told = re.search(r"Of the time took (.*?)\.</", text, re.S)
+    assert told is not None
+    assert "VAE on faces" in told[1]
+    assert "The code behind an image" in told[1]

@@ -18,7 +18,8 @@ from preimage.inversion import Inversion, Inverter, Settings
 from preimage.inversion.operators import Mask
 from preimage.pictures import Figure, Section, pairs
 
-CALIBRATION = 100  # held-out images that a verdict compares with; fewer never say "outside"
+CALIBRATION, FEWEST = 100, 20  # held-out images that a verdict compares with, at full effort and
+# at least; fewer than 100 never say "outside"
 SHOWN = 6  # images of the data
 STEPS = 12  # iterations: what further ones change cannot be seen
 
@@ -42,7 +43,7 @@ def inverted_faces(material: Material) -> Figure:
     digit = as_colour(material.heldout("digits", 1), data.spec.height)
     strangers = torch.cat([digit, photograph(model)])
     targets = torch.cat([material.heldout("faces", CALIBRATION + SHOWN)[-SHOWN:], strangers])
-    heldout = material.heldout("faces", CALIBRATION)
+    heldout = material.heldout("faces", calibration(material))
     found = searched(model, targets, heldout, start="encoder")
     guess = basics.reconstruct(model, targets).reconstruction
     rows = {"image": targets, "encoder": guess, "found": found.images}
@@ -76,13 +77,17 @@ def inverted_digits(material: Material) -> Figure:
     held = material.heldout("digits", CALIBRATION + SHOWN)
     face = F.interpolate(material.heldout("faces", 1).mean(1, keepdim=True), held.shape[2:])
     targets = torch.cat([held[-SHOWN:], face])
-    found = searched(model, targets, held[:CALIBRATION], start="auto")
+    found = searched(model, targets, held[: calibration(material)], start="auto")
     rows = {"image": targets, "found": found.images, "left over": found.images - targets}
     caption = (
         "Digits nobody showed the GAN, and a face: it has no encoder, so the search begins with "
         "a regression on pairs of its own making."
     )
     return Figure(caption, sheet(rows, found, SCALE["digits"]), pixelated=True)
+
+
+def calibration(material: Material) -> int:
+    return max(FEWEST, round(CALIBRATION * min(material.effort, 1.0)))
 
 
 def searched(model: LatentModel, targets: Tensor, heldout: Tensor, *, start: str) -> Inversion:

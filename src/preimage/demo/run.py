@@ -38,7 +38,14 @@ def run_demo(
 
     Raises InputError where `out` holds something already.
     """
-    began = time.perf_counter()
+    began = last = time.perf_counter()
+    shares: dict[str, float] = {}  # of the seconds, by what took them
+
+    def took(name: str) -> None:
+        nonlocal last
+        last, before = time.perf_counter(), last
+        shares[name] = last - before
+
     show = progress or (lambda step: None)
     out = Path(out)
     check_free(out)
@@ -57,6 +64,7 @@ def run_demo(
             for step in training:
                 show(replace(step, stage=job.title))
         runs[job.name] = training.run
+        took(job.title)
     material = Material(
         data={"digits": basics.dataset("digits"), "faces": basics.dataset(FACES)},
         models={name: basics.load(run.path) for name, run in runs.items()},
@@ -68,6 +76,7 @@ def run_demo(
     for done, section in enumerate(SECTIONS):
         show(Step(done, len(SECTIONS), stage="report"))
         sections.append(section(material))
+        took(f"“{sections[-1].title}”")
     show(Step(len(SECTIONS), len(SECTIONS), stage="report"))
     seconds = time.perf_counter() - began
     text = page(
@@ -84,10 +93,16 @@ def run_demo(
             (f"{seconds:.0f} s", "from start to report"),
         ),
         footer="Made by preimage demo. Every picture is of held-out images or of random samples, "
-        "none of them chosen.",
+        f"none of them chosen. {_in_words(shares)}",
     )
     write_bytes(out / "report.html", text.encode())
     return out / "report.html"
+
+
+def _in_words(shares: dict[str, float]) -> str:
+    """Where the time went, in a sentence; what took less than a second is not named."""
+    named = [f"{name} {seconds:.0f} s" for name, seconds in shares.items() if seconds >= 1]
+    return f"Of the time took {', '.join(named)}." if named else ""
 
 
 @contextmanager
