@@ -14,6 +14,7 @@ from editing_page import editing
 from interpolation_page import interpolation
 from machine import RESULTS, ROOT
 from maps_page import maps
+from metrics_page import metrics, whole_report
 from private_page import private_training
 from recovery_page import recovery
 from restoration_page import restoration
@@ -270,61 +271,6 @@ for each sample, and process CPU time over plain sampling's. The curve is of Met
 the variants named by a strength are points of it."""
 
 
-def metrics(results: list[Result]) -> str:
-    """Scores of samples: how fast, beside the forms in use."""
-    (r,) = results
-    fd, shares, scored, stream = r["frechet"], r["shares"], r["table"], r["stream"]
-    head = ["what", "CPU s", "the form in use", "CPU s", "times quicker", "difference"]
-    body = [
-        [
-            f"Fréchet distance, {fd['n']:,} × {fd['d']:,}",
-            f"{fd['seconds']:.2f}",
-            "`scipy.linalg.sqrtm`",
-            f"{fd['sqrtm_seconds']:.1f}",
-            f"{fd['ratio']:.1f}",
-            f"{fd['relative_difference']:.0e} of it",
-        ]
-    ]
-    targets = [
-        Target("Fréchet distance: times quicker", fd["ratio"], 10, least=True),
-        Target("Fréchet distance: relative difference", fd["relative_difference"], 1e-6),
-    ]
-    for name in ("gaussian", "features"):
-        x = shares[name]
-        what = f"precision, recall, density, coverage, {shares['n']:,} × {shares['d']:,}, {name}"
-        times = [f"{x['seconds']:.2f}", "`prdc`", f"{x['prdc_seconds']:.1f}"]
-        body.append([what, *times, f"{x['ratio']:.1f}", f"{x['largest_difference']:.0e}"])
-        targets += [
-            Target(f"{name}: times quicker than `prdc`", x["ratio"], 5, least=True),
-            Target(f"{name}: largest difference", x["largest_difference"], 1e-9),
-        ]
-    seconds = scored["features_seconds"] + scored["scores_seconds"]
-    targets.append(Target(f"scores of {scored['n']:,} 32×32 images, CPU s", seconds, 60))
-    targets.append(Target("memory a stream adds, MB", stream["memory_grown_mb"], 100))
-    said = METRICS_COST.format(
-        n=scored["n"],
-        features=scored["features_seconds"],
-        scores=scored["scores_seconds"],
-        rate=stream["rows_a_second"],
-        d=stream["d"],
-        few=fd["few_rows_seconds"],
-    )
-    parts = ["## Scores", METRICS, table(head, body), said, "### Targets"]
-    rows = [target.row() for target in targets]
-    return "\n\n".join([*parts, table(["what", "figure", "bound", "met"], rows)])
-
-
-METRICS = """One process, one thread, CPU time. The Fréchet distance takes moments to a number;
-precision, recall, density and coverage take features to all four, of features as networks have
-them and of Gaussian ones, whose distances are all nearly alike."""
-
-
-METRICS_COST = """With fewer rows than features the distance takes {few:.2f} s. {n:,} images of
-32 × 32: {features:.1f} s for the random net's features of these and of twice as many real ones,
-{scores:.1f} s for seven scores with intervals, nulls and words. A stream of {d:,} features is taken
-in at {rate:,.0f} rows a second, moments by group and a draw of rows."""
-
-
 def _named(r: Result) -> list[str]:
     return [f"`{r['recipe']}`", f"{r['cpu_minutes']:.1f}"]
 
@@ -352,6 +298,7 @@ SECTIONS = {
     "recovery": recovery,
     "inversion_losses": inversion_losses,
     "metrics": metrics,
+    "whole-report": whole_report,
     "private": private_training,
     "interpolation": interpolation,
     "maps": maps,
