@@ -60,7 +60,8 @@ them and of Gaussian ones, whose distances are all nearly alike."""
 METRICS_COST = """With fewer rows than features the distance takes {few:.2f} s. {n:,} images of
 32 × 32: {features:.1f} s for the random net's features of these and of twice as many real ones,
 {scores:.1f} s for seven scores with intervals, nulls and words. A stream of {rows:,}
-rows of {d:,} features is taken in at {rate:,.0f} rows a second, moments by group and a draw of rows."""
+rows of {d:,} features is taken in at {rate:,.0f} rows a second, by one CPU, moments by group and a
+draw of rows."""
 
 
 def whole_report(results: list[Result]) -> str:
