@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -39,6 +40,26 @@ def test_a_port_that_is_taken_is_left_to_its_owner(
     monkeypatch.setattr(serve, "TRIED", 1)
     with pytest.raises(InputError, match="give --port"):
         serve.listen("127.0.0.1", None)
+
+
+def test_bodies_do_not_wait_until_their_headers_have_been_received() -> None:
+    async def delayed() -> bool:
+        accepted = asyncio.get_running_loop().create_future()
+
+        class Taken(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                accepted.set_result(transport.get_extra_info("socket"))
+
+        with serve.listen("127.0.0.1", 0) as listening:
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(Taken, sock=listening)
+            async with server:
+                _, writer = await asyncio.open_connection(*listening.getsockname())
+                option = (await accepted).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                writer.close()
+        return option == 0
+
+    assert not asyncio.run(delayed())
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ def listen(host: str, port: int | None) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     wanted = range(PORT, PORT + TRIED) if port is None else (port,)
     for number in wanted:
-        made = socket.socket(family, socket.SOCK_STREAM)
+        # Only where it is called TCP does asyncio send what is small at once: bodies waited 40 ms.
+        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             made.bind((host.strip("[]"), number))
