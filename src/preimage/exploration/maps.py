@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from preimage.core import InputError, seeds
@@ -112,6 +111,8 @@ def principal_plane(x: Tensor) -> tuple[Tensor, float]:
 
     An axis points to where its largest coefficient is positive.
     """
+    from sklearn.decomposition import PCA  # takes a second, and not every map needs it
+
     if x.shape[1] == 1:
         x = torch.nn.functional.pad(x, (0, 1))
     found = PCA(2, random_state=0)
@@ -180,6 +181,8 @@ def _reduced(x: Tensor) -> Tensor:
     n = min(REDUCED, len(x) - 1)
     if x.shape[1] <= REDUCED:
         return x
+    from sklearn.decomposition import PCA
+
     return torch.from_numpy(PCA(n, random_state=0).fit_transform(x.numpy()).astype(np.float32))
 
 

@@ -33,9 +33,9 @@ from preimage.runs.latents import SavedLatents
 from preimage.runs.pictures import save_latents
 from preimage.runs.run import Run
 from preimage.studio.atlas import Atlas
-from preimage.studio.chart import LATENT, Chart
+from preimage.studio.chart import Chart
 from preimage.studio.images import Images
-from preimage.studio.mapping import better_chart, first_chart
+from preimage.studio.mapping import PLANE, better_chart, first_charts
 from preimage.studio.points import Points, Progress, load_data, points_of
 from preimage.studio.quick import Decode, plain, quick
 
@@ -141,12 +141,11 @@ class Workspace:
             self.settled.set()
 
     def place(self, progress: Progress | None = None) -> None:
-        """Images, their latents and the first map, at once."""
+        """Images, their latents and the maps that are to be had at once."""
         data, self.complaint = load_data(self.run, self.source, progress)
         points = points_of(self.model, data, progress=progress)
         self.columns = columns_of(points)
-        chart = first_chart(points)
-        self.charts = {chart.method: chart}
+        self.charts = {chart.method: chart for chart in first_charts(points)}
         self.atlas = Atlas(points, self.model)
         self.points = points
         self.settled.set()
@@ -159,8 +158,8 @@ class Workspace:
         self._report("ready", 1.0)
 
     def _place_better(self) -> None:
-        points, first = self.points, self.chart
-        if points is None or first is None or first.method == LATENT:
+        points = self.points
+        if points is None or list(self.charts) != [PLANE]:
             return
         better = better_chart(points, stopping=self._stopping)
         if better is not None:
