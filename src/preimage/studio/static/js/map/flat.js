@@ -23,20 +23,26 @@ export function openFlat(canvas) {
     drawThumbs(scene);
   }
 
-  /** @param {Scene} scene @param {number} width @param {number} height */
-  function drawDiscs({ camera, points, colours, n, disc, ratio }, width, height) {
+  /** Those that are lit lie above the others. @param {Scene} scene @param {number} width
+   * @param {number} height */
+  function drawDiscs({ camera, points, colours, lit, n, disc, ratio }, width, height) {
     const ink = new Uint32Array(colours.buffer, 0, n);
     const radius = Math.max(1, (disc * ratio) / 2);
-    const reach = Math.ceil(radius);
+    const reach = Math.floor(radius);
+    const halves = Array.from({ length: 2 * reach + 1 }, (_, k) =>
+      Math.round(Math.sqrt(radius * radius - (k - reach) ** 2)),
+    );
     const scale = camera.scale * ratio;
-    for (let i = 0; i < n; i += 1) {
-      const x = Math.round((points[2 * i] - camera.x) * scale + width / 2);
-      const y = Math.round((camera.y - points[2 * i + 1]) * scale + height / 2);
-      if (x < reach || y < reach || x >= width - reach || y >= height - reach) continue;
-      for (let dy = -reach; dy <= reach; dy += 1) {
-        const half = Math.floor(Math.sqrt(Math.max(0, radius * radius - dy * dy)));
-        const row = (y + dy) * width + x;
-        pixels.fill(ink[i], row - half, row + half + 1);
+    for (const above of [0, 1]) {
+      for (let i = 0; i < n; i += 1) {
+        if (lit[i] !== above) continue;
+        const x = Math.round((points[2 * i] - camera.x) * scale + width / 2);
+        const y = Math.round((camera.y - points[2 * i + 1]) * scale + height / 2);
+        if (x <= reach || y <= reach || x >= width - reach - 1 || y >= height - reach - 1) continue;
+        for (let k = 0; k <= 2 * reach; k += 1) {
+          const middle = (y + k - reach) * width + x;
+          for (let at = middle - halves[k]; at <= middle + halves[k]; at += 1) pixels[at] = ink[i];
+        }
       }
     }
   }

@@ -5,14 +5,26 @@ import { program, sheetTexture } from "./shaders.js";
 
 /** @typedef {import("./scene.js").Scene} Scene */
 
+const IMITATIONS = /swiftshader|llvmpipe|softpipe|basic render/i;
 const STRIDE = 4; // floats of a thumbnail: x, y, tile, and the four bytes of its colour
+
+/** Whether there is no graphics card behind WebGL2: the processor is quicker at drawing points itself
+ * than at imitating a card that does. Asked of a canvas of its own, which is thrown away. */
+function imitated() {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  const about = gl?.getExtension("WEBGL_debug_renderer_info");
+  const name = about ? String(gl?.getParameter(about.UNMASKED_RENDERER_WEBGL)) : "";
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return IMITATIONS.test(name);
+}
 
 /**
  * @param {HTMLCanvasElement} canvas
  * @returns {{draw: (scene: Scene) => void, recolour: (scene: Scene) => void, kind: string} | null}
- *   null where there is no WebGL2
+ *   null where there is no WebGL2, or one that the processor only imitates
  */
 export function openGl(canvas) {
+  if (imitated()) return null;
   const gl = canvas.getContext("webgl2", { antialias: false, alpha: true, premultipliedAlpha: true });
   if (!gl) return null;
   const discs = program(gl, "discs");
