@@ -63,10 +63,10 @@ export function slider({ name, unit, badge, ...ends }, change) {
     back.tabIndex = to === 0 ? -1 : 0;
   }
 
-  /** @param {number} to */
+  /** The picture is asked for first: drawing the slider takes longer. @param {number} to */
   function put(to) {
-    set(to);
     change(to);
+    set(to);
   }
 
   range.addEventListener("input", () => put(Number(Number(range.value).toFixed(6))));

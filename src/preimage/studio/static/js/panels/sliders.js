@@ -33,7 +33,10 @@ export function mount(element, studio) {
 
   studio.onSession(build);
   args.subscribe((_, why) => why !== "preview" && update());
+  let wrong = false;
   studio.live.subscribe(({ error }) => {
+    if (!error && !wrong) return;
+    wrong = error !== null;
     for (const [where, row] of rows) row.complain(error?.where === where ? error.error : "");
   });
 

@@ -12,6 +12,7 @@ import { describe, describeEdits, edited } from "../words.js";
 /** @typedef {import("../types.js").Studio} Studio */
 
 const FAR = 0.35; // below this fade the caption says that the point is far from the images
+const READ = 250; // ms that a number must stand to be read
 
 /** @param {HTMLElement} place @param {Studio} studio */
 export function openView(place, studio) {
@@ -32,6 +33,7 @@ export function openView(place, studio) {
   const paint = painter(canvas);
   /** @type {boolean} */
   let laid = false;
+  let told = -Infinity; // when the latency was last written
   live.subscribe(show);
   args.subscribe((shown) => {
     if (laid) overlay(null);
@@ -50,9 +52,17 @@ export function openView(place, studio) {
     paint(frame);
     canvas.style.opacity = String(0.2 + 0.8 * Math.min(1, Math.max(0, frame.fade)));
     live_.classList.toggle("far", frame.fade < FAR);
-    latency.textContent = `${Math.max(1, Math.round(frame.wait))} ms`;
+    tell(frame.wait);
     canvas.dataset.painted = String(frame.id);
     canvas.dispatchEvent(new CustomEvent("painted", { detail: frame }));
+  }
+
+  /** Now and then: the page need not be laid out anew for every picture. @param {number} wait */
+  function tell(wait) {
+    const now = performance.now();
+    if (now - told < READ) return;
+    told = now;
+    latency.textContent = `${Math.max(1, Math.round(wait))} ms`;
   }
 
   /** @param {{image: Blob | ImageBitmap | string, caption: string} | null} picture */
