@@ -2,7 +2,7 @@
 
     PREIMAGE_REAL_DATA=… python benchmarks/anomaly.py          # each part that is missing
     PREIMAGE_REAL_DATA=… python benchmarks/anomaly.py --quick  # two classes, one half, in minutes
-    … --only mnist | fashion-mnist | magnetic-tile | magnetic-tile-closed-form
+    … --only mnist | fashion-mnist | magnetic-tile | magnetic-tile-net
     … --only mnist-model | fashion-mnist-model
 
 One class as the only normal one, ten times: a detector learns from the training images of the class
@@ -43,7 +43,7 @@ ROOMS = ("core", "models", "inversion", "metrics", "applications")
 SETS = ("mnist", "fashion-mnist")
 STEPS = 400  # of the model
 RATE = 0.05  # of false alarms
-CLOSED_FORM = ("patches",)  # of the tiles, without a net
+WITH_NET = ("patches", "planted-defects")
 
 
 def one_class(name: str, label: int, quick: bool) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def main() -> None:
 PARTS = {
     **{name: (partial(one_class, name), tuple(range(10))) for name in SETS},
     "magnetic-tile": (partial(half, "auto"), (0, 1)),
-    "magnetic-tile-closed-form": (partial(half, CLOSED_FORM), (0, 1)),
+    "magnetic-tile-net": (partial(half, WITH_NET), (0, 1)),
     **{f"{name}-model": (partial(with_model, name), (3, 8, 6)) for name in SETS},
 }
 

@@ -153,16 +153,13 @@ def test_an_image_is_as_odd_as_its_map_says() -> None:
 
 
 def test_what_suits_photographs() -> None:
-    """A net only where it can be weighed, and has something to learn; a model's size is no such."""
+    """A model takes part where it can be weighed, and a net that takes minutes only by name."""
     wide, small = [torch.zeros(1, 100, 140), torch.zeros(1, 150, 100)], torch.zeros(2, 1, 28, 28)
-    assert set(suite.named("auto", wide, None, fresh=True)) == {"patches", "planted-defects"}
-    assert set(suite.named("auto", wide, None, fresh=False)) == {"patches"}
-    assert "planted-defects" not in suite.named("auto", torch.zeros(2, 1, 130, 130), linear_model())
-    assert set(suite.named("auto", small, None)) == {
-        "hog-neighbours",
-        "hog-distance",
-        "hog-residual",
-    }
+    assert suite.named("auto", wide, None) == {"patches": {"scales": [2, 4], "light": 6.0}}
+    model, edges = linear_model(), {"hog-neighbours", "hog-distance", "hog-residual"}
+    assert set(suite.named("auto", small, model)) == edges | {"reconstruction", "density"}
+    assert set(suite.named("auto", small, model, fresh=False)) == edges
+    assert set(suite.named("auto", small, None)) == edges
     for images in (wide, small, torch.zeros(2, 1, 64, 64)):
         for names in ("auto", suite.ALONE):
             assert suite.known(suite.named(names, images, None))

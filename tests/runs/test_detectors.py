@@ -17,6 +17,7 @@ import preimage as pi
 from preimage.api.anomalies import Inspector
 from preimage.applications.anomaly import inspection
 from preimage.applications.anomaly.framing import Framing, as_they_are, for_model
+from preimage.applications.anomaly.judging import judged
 from preimage.applications.anomaly.photos import InMemory, Picture, Pictures
 from preimage.core import ImageSpec, InputError
 from preimage.data.archives import Item
@@ -89,6 +90,42 @@ def test_the_rate_of_false_alarms_is_of_photographs(inspector) -> None:
     photos = (InMemory("", texture(1000 + i, (90, 120))) for i in range(120))
     called = [found.anomalous for found in inspector.inspected(photos)]
     assert np.mean(called) < 0.15 + 0.25  # six photographs were held out: Beta(1, 6) is wide
+
+
+def test_photographs_are_judged_as_each_is_inspected(inspector) -> None:
+    good = Good(12, (90, 120))
+    found = judged(inspector, good, Good(2, (90, 120)), kinds=["a", "a"])
+    called = [inspector.inspect(good.open(k)) for k in range(12)]
+    assert {one.anomalous for one in called} == {False, True} or inspector.threshold > 0
+    for row, one in zip(found.looked, called, strict=False):
+        assert row.score == pytest.approx(one.score, abs=1e-4)
+        assert row.anomalous == one.anomalous == (one.score > inspector.threshold)
+        assert row.p_value == pytest.approx(one.p_value)
+
+
+def test_what_is_not_called_anomalous_has_no_mask(inspector) -> None:
+    found = [inspector.inspect(texture(700 + i, (90, 120))) for i in range(12)]
+    good = [one for one in found if not one.anomalous]
+    assert any(one.map.max() > inspector.pixel_threshold for one in good)
+    assert not any(one.mask.any() or one.regions for one in good)
+
+
+def test_with_a_model_as_many_photographs_again_are_held_out(monkeypatch) -> None:
+    """Half of these weigh its scores, the others set the threshold."""
+
+    class Fitting(Exception):
+        pass
+
+    def fit(self, images, *, validation, **options) -> None:
+        raise Fitting(len(images), len(validation))
+
+    monkeypatch.setattr(inspection.Detector, "fit", fit)
+    model = pi.wrap(torch.nn.Linear(2, 16), data=ImageSpec(1, 4, 4), space=pi.LatentSpace((2,)))
+    framing, _ = as_they_are(1, [(40, 40)], None)
+    for used, counts in ((None, (60, 20)), (model, (40, 40))):
+        with pytest.raises(Fitting) as found:
+            inspection.fitted(Good(80, (40, 40)), framing, model=used, false_alarms=0.15)
+        assert found.value.args == counts
 
 
 def test_a_smaller_photograph_is_continued_by_its_mirror_image(inspector) -> None:

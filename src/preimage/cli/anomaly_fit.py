@@ -28,8 +28,8 @@ def fit(
         typer.Option(
             help="What to go by: patches, hog-neighbours, hog-distance, hog-residual, "
             "planted-defects; of the model reconstruction, feature-residual, density, projection. "
-            "Unset, those that suit the images, each weighed by what it is worth on planted "
-            "defects. Repeatable."
+            "Unset, those that suit the images and are quick, each weighed by what it is worth on "
+            "planted defects. Repeatable."
         ),
     ] = None,
     view: Annotated[

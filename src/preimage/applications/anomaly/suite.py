@@ -29,7 +29,7 @@ from preimage.core.errors import nearest_name
 MAP_PARTS = ("highest", "top", "stands out", "mean")
 TOP = 1000  # of so many pixels of a map one is of its top
 LARGE = 64  # pixels of the shorter side, from which images are taken for photographs of surfaces
-WIDE = 96  # from which patches are seen at a second scale, and "auto" has a net taught
+WIDE = 96  # from which patches are seen at a second scale
 SMALL = 48  # up to which a patch is a good part of the thing, and says little without its place
 
 PATCHES = (  # options by the shorter side; the light of small images is taken to be even
@@ -57,19 +57,12 @@ NETS = ("planted-defects", *OF_MODEL)  # which flatter images they have learnt f
 TAUGHT = ("planted-defects",)  # which were taught what maps are weighed by
 
 
-def suited(
-    images: Images, model: LatentModel | None, *, fresh: bool = True
-) -> dict[str, dict[str, Any]]:
-    """Names and options of the scores that "auto" tries.
-
-    A net is taught where photographs are looked at as they are, and large enough for it.
-    """
+def suited(images: Images, model: LatentModel | None) -> dict[str, dict[str, Any]]:
+    """Names and options of the scores that "auto" tries."""
     short = shortest(images)
     found: dict[str, dict[str, Any]] = {}
     if short >= SMALL or not one_size(images):
         found["patches"] = patches_for(images)
-    if short >= WIDE and model is None and fresh:
-        found["planted-defects"] = {}
     if one_size(images):
         found |= {"hog-neighbours": {}, "hog-distance": {}, "hog-residual": {}}
     if model is not None:
@@ -83,12 +76,12 @@ def named(
 ) -> dict[str, dict[str, Any]]:
     """Names and options of the scores asked for.
 
-    fresh: whether there are images that no net has learnt from. Without them "auto" does without
-        the model and other nets: what they have learnt they know too well, and get too much weight.
+    fresh: whether there are images that the model has not learnt from. Without them "auto" leaves
+        the model out: what it has learnt it redraws too well, and its scores get too much weight.
     Raises InputError for a name that is none, and for scores of a model where there is no model.
     """
     if names == "auto":
-        return suited(images, model, fresh=True) if fresh else suited(images, None, fresh=False)
+        return suited(images, model if fresh else None)
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in NAMES:
