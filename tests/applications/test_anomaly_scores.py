@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +25,9 @@ from preimage.applications.anomaly.defects import (
     taught,
 )
 from preimage.applications.anomaly.images import batches
+from preimage.applications.anomaly.scores import projection
 from preimage.applications.anomaly.scores.hog import HogDistance, HogNeighbours, HogResidual, hog
+from preimage.applications.anomaly.scores.model import FeatureResidual, Redrawing
 from preimage.applications.anomaly.scores.patches import Patches
 from preimage.applications.anomaly.scores.score import Score
 from preimage.applications.anomaly.scores.unet import PlantedDefects
@@ -140,6 +143,10 @@ def test_a_net_that_was_taught_finds_what_it_was_not_shown() -> None:
     assert maps.shape == (12, 24, 24)
     inside, outside = maps[:, 11:14, 8:11].mean((1, 2)), maps[:, :8].mean((1, 2))
     assert (inside > outside + 1).all()
+    odd = again.read(good[..., :45, :43]).maps
+    assert odd is not None
+    assert odd.shape == (12, 23, 22)
+    assert torch.allclose(odd[:, :16, :14], again.read(good).maps[:, :16, :14], atol=2.0)  # type: ignore[index]
 
 
 def test_an_image_is_as_odd_as_its_map_says() -> None:
@@ -270,6 +277,59 @@ def test_a_model_redraws_what_it_can_draw() -> None:
     assert scores["reconstruction"].read(x).scores.max() < -15
     found = scores["density"].read(images).scores
     assert torch.corrcoef(torch.stack([found, expected]))[0, 1] > 0.9
+
+
+def test_without_an_encoder_what_a_model_cannot_draw_is_left_over() -> None:
+    model = linear_model()
+    searched = pi.wrap(model.decode, data=model.data, space=model.space)
+    g = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        x = model.decode(torch.randn(3, 4, generator=g))
+        odd = x.clone()
+        odd[:, :, 15:20, 3:9] += 0.3
+        expected = model.decode(model.encode(odd).mean)
+    found = Redrawing(searched)(odd)[1]
+    assert (expected - odd).abs().max() > 0.2
+    assert torch.allclose(found, expected, atol=0.02)
+
+
+def test_features_are_held_against_those_of_the_picture() -> None:
+    class Shifted:
+        model = SimpleNamespace(device=torch.device("cpu"), features=lambda x: 2 * x.flatten(1))
+
+        def __call__(self, x: Tensor) -> tuple[None, Tensor]:
+            return None, x + torch.tensor([0.1, 0.3]).reshape(2, 1, 1, 1)
+
+    found = FeatureResidual(Shifted()).read(good_images(2)).scores  # type: ignore[arg-type]
+    assert torch.allclose(found, torch.tensor([0.2, 0.6]).square().log(), atol=1e-3)
+
+
+def test_a_projection_moves_only_what_is_redrawn_badly_and_no_further_than_it_must(
+    monkeypatch,
+) -> None:
+    """The upper half is the latent itself, and is drawn as it is; the lower half is drawn black."""
+    half = SIDE * SIDE // 2
+    decoder, encoder = nn.Linear(half, SIDE**2), nn.Linear(SIDE**2, half)
+    with torch.no_grad():
+        for layer in (decoder, encoder):
+            layer.weight.copy_(torch.eye(*layer.weight.shape))
+            layer.bias.zero_()
+    model = pi.wrap(
+        decoder,
+        data=ImageSpec(1, SIDE, SIDE),
+        space=LatentSpace((half,)),
+        encoder=nn.Sequential(nn.Flatten(), encoder),
+    )
+    score = suite.made({"projection": {}}, model)["projection"]
+    x = good_images(4)
+    score.fit(x)
+    found = score.read(x)
+    assert found.maps is not None
+    assert torch.allclose(found.maps[:, : SIDE // 2 - 5], torch.tensor(1e-5).log(), atol=1e-4)
+    assert found.maps[:, SIDE // 2 + 5 :].mean() > -8
+    monkeypatch.setattr(projection, "SPARSE", 0.0)
+    free = score.read(x).scores
+    assert (free > found.scores + 0.01).all()  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("form", FORMS)
