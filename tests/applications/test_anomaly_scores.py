@@ -67,7 +67,7 @@ def linear_model(images: Tensor | None = None, rank: int = 4) -> LatentModel:
 
 def made(name: str) -> Score:
     options = {
-        "patches": {"scales": [1], "light": 0.0},
+        "patches": {"reduce": 1, "light": 0.0},
         "planted-defects": {"steps": 8, "width": 4},
     }
     model = linear_model() if name in suite.OF_MODEL else None
@@ -152,17 +152,16 @@ def test_a_net_that_was_taught_finds_what_it_was_not_shown() -> None:
 def test_an_image_is_as_odd_as_its_map_says() -> None:
     maps = torch.randperm(4 * 3000).float().reshape(4, 50, 60)
     found = torch.stack(suite.of_map(maps), 1).numpy()
-    assert suite.MAP_PARTS == ("highest", "top", "stands out", "mean")
+    assert suite.MAP_PARTS == ("highest", "stands out", "mean")
     for row, values in zip(found, maps.flatten(1).numpy(), strict=True):
         m, s = values.mean(), values.std(ddof=1)
-        top = np.sort(values)[-3:].mean()  # a thousandth of 3000
-        assert np.allclose(row, [values.max(), top, (values.max() - m) / s, m], rtol=1e-4)
+        assert np.allclose(row, [values.max(), (values.max() - m) / s, m], rtol=1e-4)
 
 
 def test_what_suits_photographs() -> None:
     """A model takes part where it can be weighed, and a net that takes minutes only by name."""
     wide, small = [torch.zeros(1, 100, 140), torch.zeros(1, 150, 100)], torch.zeros(2, 1, 28, 28)
-    assert suite.named("auto", wide, None) == {"patches": {"scales": [2, 4], "light": 6.0}}
+    assert suite.named("auto", wide, None) == {"patches": {"reduce": 2, "light": 12.0}}
     model, edges = linear_model(), {"hog-neighbours", "hog-distance", "hog-residual"}
     assert set(suite.named("auto", small, model)) == edges | {"reconstruction", "density"}
     assert set(suite.named("auto", small, model, fresh=False)) == edges
@@ -174,7 +173,7 @@ def test_what_suits_photographs() -> None:
 
 def test_patches_are_the_mahalanobis_distance_of_every_patch() -> None:
     images = good_images(30)
-    score = Patches(side=4, scales=[1], light=0.0)
+    score = Patches(side=4, reduce=1, light=0.0)
     score.fit(images)
     patches = nn.functional.unfold(images, 4).transpose(1, 2).flatten(0, 1).double()
     mean, C = patches.mean(0), patches.T.cov(correction=0)
@@ -187,19 +186,6 @@ def test_patches_are_the_mahalanobis_distance_of_every_patch() -> None:
     inner = slice(5, -5)  # a blur reaches 4 cells
     found = maps[0, 2:23, 2:23][inner, inner].double()
     assert torch.allclose(found, Blur(1.0)(expected)[0, 0, inner, inner], atol=1e-3)
-
-
-def test_patches_at_two_scales_are_the_mean_of_both() -> None:
-    g = torch.Generator().manual_seed(0)
-    images = 0.3 * torch.randn(6, 1, 64, 72, generator=g)
-    one, two, both = (Patches(scales=scales) for scales in ([2], [4], [2, 4]))
-    for score in (one, two, both):
-        score.fit(images)
-    maps = [score.read(images).maps for score in (one, two, both)]
-    assert all(m is not None for m in maps)
-    fine, rough, mean = (suite.enlarged(m, (32, 36)) for m in maps if m is not None)
-    assert fine.std() > 0.1
-    assert torch.allclose(mean, (fine + rough) / 2, atol=1e-5)
 
 
 def test_the_distance_of_edges_is_scikit_learns() -> None:

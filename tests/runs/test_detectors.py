@@ -184,7 +184,7 @@ def test_a_detector_whose_facts_were_edited_is_refused(inspector, tmp_path: Path
         ({"suspects": None}, {}, "suspects are no list"),
         ({}, {"suspects": [1.5]}, "its suspects are no list"),
         ({}, {"suspects": {"3": 1}}, "its suspects are no list"),
-        ({}, {"options": {"patches": {"scales": [0]}}}, "options that this version does not"),
+        ({}, {"options": {"patches": {"reduce": 0}}}, "options that this version does not"),
         ({}, {"options": {"patches": {"side": 10**9}}}, "options that this version does not"),
         ({}, {"options": {"patches": [2, 6.0]}}, "options that this version does not"),
         ({}, {"options": {"planted-defects": {"width": 10**9}}}, "options that this version"),

@@ -26,17 +26,9 @@ from preimage.applications.anomaly.scores.unet import PlantedDefects
 from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
 
-MAP_PARTS = ("highest", "top", "stands out", "mean")
-TOP = 1000  # of so many pixels of a map one is of its top
+MAP_PARTS = ("highest", "stands out", "mean")
 LARGE = 64  # pixels of the shorter side, from which images are taken for photographs of surfaces
-WIDE = 96  # from which patches are seen at a second scale
 SMALL = 48  # up to which a patch is a good part of the thing, and says little without its place
-
-PATCHES = (  # options by the shorter side; the light of small images is taken to be even
-    (0, {"scales": [1], "light": 0.0}),
-    (LARGE, {"scales": [2], "light": 6.0}),
-    (WIDE, {"scales": [2, 4], "light": 6.0}),
-)
 
 ALONE: dict[str, Callable[..., Score]] = {
     "patches": Patches,
@@ -55,6 +47,8 @@ NAMES = (*ALONE, *OF_MODEL)
 NETS = ("planted-defects", *OF_MODEL)  # which flatter images they have learnt from, or take minutes
 
 TAUGHT = ("planted-defects",)  # which were taught what maps are weighed by
+PLAIN = {"reduce": 1, "light": 0.0}  # of patches: small images, whose light is taken to be even
+SURFACE = {"reduce": 2, "light": 12.0}
 
 
 def suited(images: Images, model: LatentModel | None) -> dict[str, dict[str, Any]]:
@@ -105,14 +99,13 @@ def trusted(wanted: str | Sequence[str], images: Images) -> str | None:
 
 def known(options: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether these are names and options that `named` gives."""
-    given = {"patches": [of_size for _, of_size in PATCHES]}
+    given = {"patches": [PLAIN, SURFACE]}
     return all(name in NAMES and o in given.get(name, [{}]) for name, o in options.items())
 
 
 def patches_for(images: Images) -> dict[str, Any]:
     """Options of `Patches`."""
-    short = shortest(images)
-    return [of_size for least, of_size in PATCHES if short >= least][-1]
+    return SURFACE if shortest(images) >= LARGE else PLAIN
 
 
 def shortest(images: Images) -> int:
@@ -147,8 +140,7 @@ class Parts:
     """What readings come to, once their maps are calibrated and weighed against each other.
 
     An image's parts are the scores it was given directly, and of the weighted sum of its maps the
-    highest cell, the mean of the top thousandth, how far the highest stands out of the image's own
-    map, and the mean.
+    highest cell, how far that stands out of the image's own map, and the mean.
     """
 
     borders: Mapping[str, BorderCalibration]  # by the score whose maps they are of
@@ -176,8 +168,7 @@ class Parts:
 def of_map(maps: Tensor) -> list[Tensor]:
     """The numbers (B,) that are read off maps (B, h, w)."""
     highest, mean, std = maps.amax((1, 2)), maps.mean((1, 2)), maps.std((1, 2))
-    top = maps.flatten(1).topk(-(-maps[0].numel() // TOP)).values.mean(1)
-    return [highest, top, (highest - mean) / std.clamp_min(1e-6), mean]
+    return [highest, (highest - mean) / std.clamp_min(1e-6), mean]
 
 
 def enlarged(maps: Tensor, side: tuple[int, int]) -> Tensor:

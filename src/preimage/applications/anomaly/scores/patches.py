@@ -8,8 +8,6 @@ patches of a surface are much alike, so a few images are enough.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,31 +23,23 @@ RIDGE = 0.05  # ε, of the mean eigenvalue
 
 
 class Patches:
-    """log m of the patch about every pixel, the mean over scales, with uneven light taken out."""
+    """log m of the patch about every pixel, at a reduced size, with uneven light taken out."""
 
-    def __init__(self, *, side: int = 8, scales: Sequence[int] = (2, 4), light: float = 6.0):
+    def __init__(self, *, side: int = 8, reduce: int = 2, light: float = 12.0):
         """
         side: of a patch, in pixels of the reduced image.
-        scales: how many times smaller images are made first; 1 for small images.
+        reduce: how many times smaller images are made first; 1 for small images.
         light: σ in pixels of what counts as uneven light; 0 leaves images as they are.
         """
-        self.side, self.scales, self.light = side, tuple(scales), light
+        self.side, self.reduce, self.light = side, reduce, light
         self.state: dict[str, Tensor] = {}
 
     def fit(self, images: Images, *, seed: int = 0) -> None:
-        self.state = {}
-        for scale in self.scales:
-            bank, offset = self._learnt(images, scale, seeds.generator(seed, "patches", scale))
-            self.state |= {f"bank {scale}": bank, f"offset {scale}": offset}
-
-    def _learnt(
-        self, images: Images, scale: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """The bank (C p², C, p, p) of one scale, and what it makes of the mean patch."""
-        p, each = self.side, -(-PATCHES // len(images))
+        generator, p = seeds.generator(seed, "patches"), self.side
+        each = -(-PATCHES // len(images))
         drawn = []
         for _, x in batches(images):
-            u = self.prepared(x, scale)
+            u = self.prepared(x)
             n = (u.shape[2] - p + 1) * (u.shape[3] - p + 1)
             columns = F.unfold(u, p)  # (B, C p², n)
             some = torch.rand(len(u), n, generator=generator).argsort(1)[:, :each]
@@ -59,23 +49,20 @@ class Patches:
         λ, V = torch.linalg.eigh(P.T.cov(correction=0))
         bank = V / (λ + RIDGE * λ.mean()).clamp_min(1e-12).sqrt()
         channels = bank.shape[0] // p**2
-        kernels = bank.T.reshape(-1, channels, p, p).float().contiguous()
-        return kernels, (bank.T @ P.mean(0)).float()
+        self.state = {
+            "bank": bank.T.reshape(-1, channels, p, p).float().contiguous(),
+            "offset": (bank.T @ P.mean(0)).float(),
+        }
 
-    def prepared(self, x: Tensor, scale: int) -> Tensor:
-        """Images as the patches of a scale are cut from them."""
-        if scale > 1:
-            x = F.avg_pool2d(x, scale, ceil_mode=True, count_include_pad=False)
-        return normalised(x, self.light / scale) if self.light else x
+    def prepared(self, x: Tensor) -> Tensor:
+        """Images as the patches are cut from them."""
+        if self.reduce > 1:
+            x = F.avg_pool2d(x, self.reduce, ceil_mode=True, count_include_pad=False)
+        return normalised(x, self.light / self.reduce) if self.light else x
 
     def read(self, x: Tensor) -> Reading:
-        maps = [self._of_scale(x, scale) for scale in self.scales]
-        finest = max((m.shape[2:] for m in maps), key=lambda side: side[0])
-        same = [F.interpolate(m, size=finest, mode="bilinear", align_corners=False) for m in maps]
-        return Reading(maps=torch.stack(same).mean(0)[:, 0])
-
-    def _of_scale(self, x: Tensor, scale: int) -> Tensor:
-        u, p = self.prepared(x, scale), self.side
+        u, p = self.prepared(x), self.side
         u = F.pad(u, (p // 2, (p - 1) // 2, p // 2, (p - 1) // 2), mode="reflect")
-        w = F.conv2d(u, self.state[f"bank {scale}"], -self.state[f"offset {scale}"])
-        return Blur(1.0)(w.square().sum(1, keepdim=True).clamp_min(1e-6).log())
+        w = F.conv2d(u, self.state["bank"], -self.state["offset"])
+        m = w.square().sum(1, keepdim=True).clamp_min(1e-6).log()
+        return Reading(maps=Blur(1.0)(m)[:, 0])
