@@ -30,7 +30,7 @@ export function openFlat(canvas) {
     const radius = Math.max(1, (disc * ratio) / 2);
     const reach = Math.floor(radius);
     const halves = Array.from({ length: 2 * reach + 1 }, (_, k) =>
-      Math.round(Math.sqrt(radius * radius - (k - reach) ** 2)),
+      Math.floor(Math.sqrt((radius + 0.3) ** 2 - (k - reach) ** 2)),
     );
     const scale = camera.scale * ratio;
     for (const above of [0, 1]) {
