@@ -30,11 +30,8 @@ def anomaly(results: list[Result]) -> str:
         elif name.endswith("-model"):
             parts.append(_classes(rows))
             rated = False
-        elif name.endswith("-net"):
-            parts.append(_tiles(rows)[0])
-            rated = False
         else:
-            body, found = _tiles(rows)
+            body, found = _tiles(rows, name)
             parts.append(body)
             targets += [*found, Target(f"{name}: CPU minutes", sum(seconds.values()) / 60, 15)]
         parts.append(f"CPU time of all rows: {spent}. False alarms: {alarms:.1%} of fresh ones.")
@@ -65,7 +62,7 @@ def _classes(rows: list[Result]) -> str:
     return table(["score", mean, "worst class", "mean weight"], body)
 
 
-def _tiles(rows: list[Result]) -> tuple[str, list[Target]]:
+def _tiles(rows: list[Result], data: str) -> tuple[str, list[Target]]:
     body, values = [], []
     for row in rows:
         blow, crack = (row["auroc"][kind]["value"] for kind in ("Blowhole", "Crack"))
@@ -77,7 +74,7 @@ def _tiles(rows: list[Result]) -> tuple[str, list[Target]]:
     mean = np.mean(values, 0)
     names = ("image AUROC", "pixel AUROC", "PRO at FPR ≤ 0.3")
     targets = [
-        Target(f"magnetic-tile: {name}, mean of halves", float(value), bound, least=True)
+        Target(f"{data}: {name}, mean of halves", float(value), bound, least=True)
         for name, value, bound in zip(names, mean, (0.88, 0.97, 0.95), strict=True)
     ]
     head = ["half", "image AUROC: blowhole / crack", "pixel AUROC", "PRO", "F1 at the threshold"]
