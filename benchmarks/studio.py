@@ -1,13 +1,14 @@
 """The studio in a browser: how long from the hand to the picture, beside a Gradio slider.
 
-    python benchmarks/studio.py [--quick] [--no-gradio]
+    python benchmarks/studio.py [--only sliders|map] [--quick]
 
-Everything happens in headless Chromium against the real server. A slider's input event is fired
-and the clock stops when the next frame after the picture was put on its canvas begins; the browser
-draws frames as fast as it can, so that no wait for a display's 60 Hz is in the figures. The model
-is a `vae-conv` of 64 px. Gradio shows the same model's pictures behind a slider of its own, in a
-throw-away environment made here; its clock stops when the new picture has loaded. `--quick` takes
-fewer events and a smaller map, and writes nothing.
+Everything happens in headless Chromium against the real server, on the same processor. A slider's
+input event is fired, and the page waits for the picture without asking for it. Three clocks are
+read: when the pixels are on their canvas, when the next frame begins, and when the page has handed
+that frame on, which is what counts as painted. The browser draws frames as fast as it can, so that
+no wait for a display's 60 Hz is in the figures. The model is a `vae-conv` of 64 px. Gradio shows
+the same model's pictures behind a slider of its own, in a throw-away environment made here, by the
+same clocks. `--quick` takes fewer events and a smaller map, and writes nothing.
 """
 
 from __future__ import annotations
@@ -43,34 +44,40 @@ RATE = 125  # events a second of a drag, as a mouse sends them
 POINTS, THUMBS = 100_000, 10_000
 WAIT = 300_000  # milliseconds until a page is given up
 
-WATCH = """() => {
-  window.painted = [];
-  const put = CanvasRenderingContext2D.prototype.putImageData;
-  CanvasRenderingContext2D.prototype.putImageData = function (...args) {
-    put.apply(this, args);
-    const at = performance.now();
-    if (!this.canvas.closest("#view")) return;
-    requestAnimationFrame((frame) => window.painted.push([at, performance.now()]));
+# How a page says that it has painted: the frame after `at` has begun, then it has been handed on.
+SHOWN = """window.shown = (at) => requestAnimationFrame(() => {
+  const times = [at, performance.now()], channel = new MessageChannel();
+  channel.port1.onmessage = () => {
+    window.painted.push([...times, performance.now()]);
+    window.heard?.();
   };
-}"""
-
-TURN = """window.turn = () => new Promise((go) => {
-  const channel = new MessageChannel();
-  channel.port1.onmessage = go;
   channel.port2.postMessage(0);
+});
+window.painted = [];
+window.next = (most) => new Promise((go) => {
+  const end = setTimeout(go, most);
+  window.heard = () => { clearTimeout(end); go(); };
 });"""
+
+PUT = """const put = CanvasRenderingContext2D.prototype.putImageData;
+CanvasRenderingContext2D.prototype.putImageData = function (...args) {
+  put.apply(this, args);
+  if (this.canvas.closest("#view")) shown(performance.now());
+};"""
+
+LOADED = """document.addEventListener("load", (event) => {
+  if (event.target.matches?.(".image-container img, .image-frame img")) shown(performance.now());
+}, true);"""
 
 EACH = """async ([selector, events, pause]) => {
   const slider = document.querySelector(selector), waits = [];
   const low = Number(slider.min), high = Number(slider.max);
   for (let i = 0; i < events; i++) {
-    const before = window.painted.length, begun = performance.now();
-    slider.value = String(low + ((high - low) * (i % 97)) / 97);
+    const before = window.painted.length, begun = performance.now(), done = next(3000);
+    slider.value = String(low + ((high - low) * ((i * 31) % 97)) / 97);
     slider.dispatchEvent(new Event("input", { bubbles: true }));
-    while (window.painted.length === before && performance.now() - begun < 2000)
-      await turn();
-    const [put, frame] = window.painted.at(-1);
-    waits.push([put - begun, frame - begun]);
+    await done;
+    if (window.painted.length > before) waits.push(window.painted.at(-1).map((t) => t - begun));
     await new Promise((go) => setTimeout(go, pause));
   }
   return waits;
@@ -104,32 +111,20 @@ PANNED = """async (seconds) => {
   return frames.slice(1).map((t, i) => t - frames[i]);
 }"""
 
+COUNT = "Number(document.querySelector('#map').dataset.thumbs ?? 0)"
+DRAWN = f"{COUNT} > 0"
+SMALLEST = """() => {
+  document.querySelector("#map [value=images]").click();
+  const size = document.querySelector("#map input.size");
+  size.value = size.min;
+  size.dispatchEvent(new Event("input", { bubbles: true }));
+}"""
+
 SHEETS = """async (wanted) => {
   const begun = performance.now();
   await Promise.all([...Array(wanted).keys()].map(async (k) =>
     createImageBitmap(await (await fetch(`/api/map/atlas/${k}`, { cache: "reload" })).blob())));
   return performance.now() - begun;
-}"""
-
-GRADIO = """async ([events, pause]) => {
-  const PICTURE = ".image-container img, .image-frame img";
-  const slider = document.querySelector("input[type=range]"), waits = [];
-  const low = Number(slider.min), high = Number(slider.max);
-  for (let i = 0; i < events; i++) {
-    const shown = document.querySelector(PICTURE)?.src, begun = performance.now();
-    slider.value = String(low + ((high - low) * ((i * 31) % 97)) / 97);
-    slider.dispatchEvent(new Event("input", { bubbles: true }));
-    let done = null;
-    while (done === null && performance.now() - begun < 3000) {
-      const image = document.querySelector(PICTURE);
-      const there = image && image.src !== shown && image.complete && image.naturalWidth;
-      if (there) done = performance.now();
-      else await turn();
-    }
-    if (done !== null) waits.push(done - begun);
-    await new Promise((go) => setTimeout(go, pause));
-  }
-  return waits;
 }"""
 
 PROGRAM = """
@@ -153,27 +148,30 @@ page.launch(server_port=int(sys.argv[2]), quiet=True)
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--only", choices=["sliders", "map"], help="one of the two parts")
     options.add_argument("--quick", action="store_true", help="few events; writes nothing")
-    options.add_argument("--no-gradio", action="store_true", help="leave the comparison out")
     asked = options.parse_args()
     events = 60 if asked.quick else EVENTS
     points = 5_000 if asked.quick else POINTS
-    faces, dots = run_of_faces(), run_of(points)
-    result: dict[str, Any] = {"benchmark": "studio", "recipe": "vae-conv", "size": 64}
+    result: dict[str, Any] = {} if asked.quick else machine.read("studio") or {}
+    result |= {"benchmark": "studio", "recipe": "vae-conv", "size": 64}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         result["chromium"] = browser.version
-        with serving(faces) as (address, started):
-            result["started_s"] = started
-            warm(address, browser)
-            tell(sliders(address, browser, events), result)
-        with serving(dots) as (address, _):  # latents are encoded first
-            tell({"first_map": mapped(address, browser, points)}, result)
-        with serving(dots) as (address, _):
-            tell({"map": mapped(address, browser, points)}, result)
-        result["gradio"] = None if asked.no_gradio else gradio(faces, browser, events)
+        if asked.only != "map":
+            faces = run_of_faces()
+            with serving(faces) as (address, started):
+                warm(address, browser)
+                tell({"started_s": started, **sliders(address, browser, events)}, result)
+            tell({"gradio": gradio(faces, browser, events)}, result)
+        if asked.only != "sliders":
+            dots = run_of(points)
+            shutil.rmtree(WORK / "cache-map", ignore_errors=True)
+            with serving(dots, "cache-map") as (address, _):  # latents are encoded first
+                tell({"first_map": mapped(address, browser, points)}, result)
+            with serving(dots, "cache-map") as (address, _):
+                tell({"map": mapped(address, browser, points)}, result)
         browser.close()
-    tell({}, result)
     if not asked.quick:
         machine.write("studio", result, rooms=ROOMS)
 
@@ -209,11 +207,11 @@ def run_of(points: int) -> Path:
 
 
 @contextmanager
-def serving(run: Path) -> Iterator[tuple[str, float]]:
+def serving(run: Path, cache: str = "cache") -> Iterator[tuple[str, float]]:
     """A studio in a process of its own: its address, and the seconds until it had one."""
     begun = time.perf_counter()
     command = [sys.executable, "-m", "preimage.cli", "studio", str(run), "--port", "0"]
-    environment = {**os.environ, "PREIMAGE_CACHE": str(WORK / "cache")}
+    environment = {**os.environ, "PREIMAGE_CACHE": str(WORK / cache)}
     process = subprocess.Popen(
         [*command, "--no-browser"], stdout=subprocess.PIPE, text=True, env=environment
     )
@@ -234,7 +232,7 @@ def new_page(browser: Browser) -> Page:
 
 def opened(address: str, browser: Browser) -> Page:
     page = new_page(browser)
-    page.add_init_script(f"({WATCH})(); {TURN}")
+    page.add_init_script(SHOWN + PUT)
     page.goto(address)
     page.wait_for_function("window.painted.length > 0", timeout=WAIT)
     return page
@@ -256,51 +254,55 @@ def sliders(address: str, browser: Browser, events: int) -> dict[str, Any]:
     firsts = []
     for _ in range(5):
         page = opened(address, browser)
-        firsts.append(page.evaluate("window.painted[0][1]") / 1000)
+        firsts.append(page.evaluate("window.painted[0][2]") / 1000)
         page.context.close()
     page = opened(address, browser)
     page.keyboard.press("s")
     selector = "#panel input[type=range]"
     page.wait_for_selector(selector)
     page.evaluate(EACH, [selector, 20, 10])
-    waits = np.array(page.evaluate(EACH, [selector, events, PAUSE]))
+    waits = page.evaluate(EACH, [selector, events, PAUSE])
     rate = page.evaluate(HELD, [selector, DRAG, RATE])
     page.context.close()
     return {
         "first_paint_s": statistics.median(firsts),
-        "events": events,
-        "put_ms": quantiles(waits[:, 0]),
-        "painted_ms": quantiles(waits[:, 1]),
         "dragged_per_s": rate,
+        **clocks(waits),
     }
 
 
 def mapped(address: str, browser: Browser, points: int) -> dict[str, Any]:
-    """From the opening of the page until the map can be moved; frames while it is; and how long it
-    takes to fetch and unpack the sheets of the first 10,000 thumbnails.
+    """From the opening of the page until the map can be moved; frames while it is; how long the
+    sheets of the first 10,000 thumbnails take to come and be unpacked; and how many of all are
+    drawn at once, one a cell of the screen: among dots, and by themselves at their smallest.
     """
     page = new_page(browser)
     page.goto(address)
     page.wait_for_selector(f'#map[data-points="{points}"]', timeout=WAIT)
     interactive = page.evaluate("performance.now()") / 1000
-    gaps = np.array(page.evaluate(PANNED, 2.0))
-    page.wait_for_function(
-        "Number(document.querySelector('#map').dataset.thumbs ?? 0) > 0", timeout=WAIT
-    )
+    gaps = page.evaluate(PANNED, 2.0)
+    page.wait_for_function(DRAWN, timeout=WAIT)
+    among_dots = page.evaluate(COUNT)
     about = page.evaluate("fetch('/api/map').then((answer) => answer.json())")
     atlas = about["atlas"]
     wanted = -(-min(points, THUMBS) // (atlas["columns"] * atlas["rows"]))
     thumbs = page.evaluate(SHEETS, wanted)
-    renderer = page.evaluate("document.querySelector('#map').dataset.renderer")
-    page.context.close()
-    return {
+    page.evaluate(SMALLEST)
+    page.wait_for_timeout(2000)
+    small_gaps = page.evaluate(PANNED, 2.0)
+    found = {
         "points": points,
-        "renderer": renderer,
+        "renderer": page.evaluate("document.querySelector('#map').dataset.renderer"),
         "interactive_s": interactive,
         "pan_frame_ms": quantiles(gaps),
         "sheets": wanted,
         "thumbnails_s": thumbs / 1000,
+        "drawn_among_dots": among_dots,
+        "drawn_smallest": page.evaluate(COUNT),
+        "smallest_frame_ms": quantiles(small_gaps),
     }
+    page.context.close()
+    return found
 
 
 def gradio(run: Path, browser: Browser, events: int) -> dict[str, Any] | str:
@@ -325,7 +327,7 @@ def gradio(run: Path, browser: Browser, events: int) -> dict[str, Any] | str:
     )
     try:
         page = new_page(browser)
-        page.add_init_script(TURN)
+        page.add_init_script(SHOWN + LOADED)
         for _ in range(120):
             try:
                 page.goto("http://127.0.0.1:7861")
@@ -333,21 +335,30 @@ def gradio(run: Path, browser: Browser, events: int) -> dict[str, Any] | str:
             except Exception:
                 time.sleep(0.5)
         page.wait_for_selector("input[type=range]", timeout=60_000)
-        page.evaluate(GRADIO, [10, 50])
-        waits = np.array(page.evaluate(GRADIO, [events, PAUSE]))
+        slider = "input[type=range]"
+        page.evaluate(EACH, [slider, 20, 50])
+        waits = page.evaluate(EACH, [slider, events, PAUSE])
+        rate = page.evaluate(HELD, [slider, DRAG, RATE])
         version = subprocess.run(
             [python, "-c", "import gradio; print(gradio.__version__)"],
             capture_output=True,
             text=True,
             check=True,
         ).stdout.strip()
-        return {"version": version, "events": len(waits), "loaded_ms": quantiles(waits)}
+        return {"version": version, "dragged_per_s": rate, **clocks(waits)}
     finally:
         process.terminate()
         process.wait()
 
 
-def quantiles(values: np.ndarray) -> dict[str, float]:
+def clocks(waits: list[list[float]]) -> dict[str, Any]:
+    """The three clocks of events that brought a picture."""
+    put, frame, painted = np.array(waits).T
+    found = {"put_ms": quantiles(put), "frame_ms": quantiles(frame)}
+    return {"events": len(waits), **found, "painted_ms": quantiles(painted)}
+
+
+def quantiles(values: Any) -> dict[str, float]:
     """Median and 95th percentile."""
     return {"median": float(np.median(values)), "p95": float(np.quantile(values, 0.95))}
 
