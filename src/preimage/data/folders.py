@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
@@ -43,9 +43,11 @@ def scan(folder: Path) -> tuple[list[Item], list[tuple[int, int]], Skipped]:
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(f for f in folders if not _noise(f))
+        inside = PurePath(os.path.relpath(where, folder))
+        before = "" if inside == PurePath(".") else f"{inside.as_posix()}/"
         for file in sorted(files):
             path = os.path.join(where, file)
-            name = os.path.relpath(path, folder).replace(os.sep, "/")
+            name = before + file
             if _noise(file):
                 continue
             try:

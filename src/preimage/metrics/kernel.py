@@ -46,17 +46,22 @@ class _Products:
     """Sums of the kernel between all rows of two sets, a row's product with itself left out."""
 
     def __init__(self, a: Tensor, b: Tensor) -> None:
-        self.same = a is b
-        self.rows = torch.empty(len(a), dtype=torch.float64)
-        self.columns = torch.zeros(len(b), dtype=torch.float64)
+        self.same = a is b  # then each pair is multiplied once, and counts twice
+        self.rows = torch.zeros(len(a), dtype=torch.float64)
+        self.columns = self.rows if self.same else torch.zeros(len(b), dtype=torch.float64)
         self.squares = 0.0
         for part in torch.arange(len(a)).split(BLOCK):
-            k = (a[part] @ b.T).div_(a.shape[1]).add_(1).pow_(3)
+            first = int(part[0]) if self.same else 0
+            k = (a[part] @ b[first:].T).div_(a.shape[1]).add_(1).pow_(3)
             if self.same:
-                k[torch.arange(len(part)), part] = 0
-            self.rows[part] = k.sum(1)
-            self.columns += k.sum(0)
-            self.squares += k.square_().sum().item()
+                k[torch.arange(len(part)), torch.arange(len(part))] = 0
+            self.rows[part] += k.sum(1)
+            later = len(part) if self.same else 0
+            self.columns[first + later :] += k[:, later:].sum(0)
+            k.square_()
+            self.squares += k.sum().item()
+            if self.same:
+                self.squares += k[:, later:].sum().item()
 
     @property
     def total(self) -> Tensor:
