@@ -72,6 +72,7 @@ def whole_report(results: list[Result]) -> str:
         scores=r["scores"],
         seconds=r["seconds"],
         cpu=r["cpu_seconds"],
+        threads="one thread" if r["machine"]["threads"] == 1 else "all processors",
         parts=", ".join(f"{name} {seconds:.0f} s" for name, seconds in r["parts"].items()),
     )
     target = Target(f"whole report of {r['n']:,} 32×32 images, seconds", r["seconds"], 60)
@@ -81,4 +82,4 @@ def whole_report(results: list[Result]) -> str:
 
 WHOLE = """All {scores} scores that `evaluate` has for a VAE, of {n:,} CIFAR-10 images by the
 model's own features, with intervals, nulls and pictures: {seconds:.0f} s by the clock, {cpu:.0f}
-CPU s. The longest parts: {parts}."""
+CPU s, on {threads}. The longest parts: {parts}."""

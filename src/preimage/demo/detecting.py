@@ -14,7 +14,7 @@ from preimage.demo.material import SCALE, Material
 from preimage.pictures import Figure, Section, pairs
 from preimage.runs.detecting import warmed
 
-GOOD = 160  # faces that are learned from
+GOOD = 480  # faces that are learned from
 RATE = 0.05  # of good faces that may be called damaged
 TOLD = 80  # faces of each kind, that are counted
 
