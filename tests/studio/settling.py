@@ -21,7 +21,7 @@ def settled(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def run(work: Coroutine[Any, Any, Any]) -> Any:
+def run_alone(work: Coroutine[Any, Any, Any]) -> Any:
     """`asyncio.run` on a thread of its own: a browser's loop may be running on this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()

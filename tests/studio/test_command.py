@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from settling import run_alone
 
 from preimage.cli.main import run
 from preimage.core import InputError
@@ -59,7 +60,7 @@ def test_bodies_do_not_wait_until_their_headers_have_been_received() -> None:
                 writer.close()
         return option == 0
 
-    assert not asyncio.run(delayed())
+    assert not run_alone(delayed())
 
 
 @pytest.mark.parametrize(

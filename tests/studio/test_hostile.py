@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from settling import run
+from settling import run_alone
 from starlette.testclient import TestClient
 
 from preimage.core import InputError
@@ -149,7 +149,7 @@ def test_a_page_that_is_closed_while_it_sends_is_no_error_of_ours(
     async def send(message: dict) -> None:
         pass
 
-    run(client.app(scope, receive, send))  # type: ignore[arg-type]
+    run_alone(client.app(scope, receive, send))  # type: ignore[arg-type]
     assert not caplog.records
     assert not list(studio.workspace.folder.glob("archives/.*.part"))
 

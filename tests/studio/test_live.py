@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from settling import run
+from settling import run_alone
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
@@ -122,7 +122,7 @@ def test_of_requests_that_come_while_a_picture_is_made_the_last_is_next(
 
     with ThreadPoolExecutor(1) as one:
         monkeypatch.setattr(studio, "decoding", one)
-        frames = run(talk())
+        frames = run_alone(talk())
     assert begun == [1, 100]
     assert [refusal(frame)[0] for frame in frames] == [1, 100]
 
