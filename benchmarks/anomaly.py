@@ -46,13 +46,18 @@ RATE = 0.05  # of false alarms
 WITH_NET = ("patches", "planted-defects")
 
 
-def one_class(name: str, label: int, quick: bool) -> dict[str, Any]:
-    """One class as the only normal one."""
+def split(name: str, label: int, quick: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Good images to learn from, images to judge, and which of these are of another class."""
     images, labels, tests, truth = loaded(name)
     good = images[labels == label]
     if quick:
         good, tests, truth = good[:1500], tests[:2000], truth[:2000]
-    bad = torch.from_numpy(truth != label)
+    return good, tests, torch.from_numpy(truth != label)
+
+
+def one_class(name: str, label: int, quick: bool) -> dict[str, Any]:
+    """One class as the only normal one."""
+    good, tests, bad = split(name, label, quick)
     start = time.process_time()
     detector = Detector(false_alarms=RATE).fit(good)
     fitted = time.process_time()
@@ -64,11 +69,7 @@ def one_class(name: str, label: int, quick: bool) -> dict[str, Any]:
 
 def with_model(name: str, label: int, quick: bool) -> dict[str, Any]:
     """The same, with a model that has learnt from part of the good images."""
-    images, labels, tests, truth = loaded(name)
-    good = images[labels == label]
-    if quick:
-        good, tests, truth = good[:1500], tests[:2000], truth[:2000]
-    bad = torch.from_numpy(truth != label)
+    good, tests, bad = split(name, label, quick)
     known, kept = good[: len(good) * 3 // 4], good[len(good) * 3 // 4 :]
     start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:

@@ -35,9 +35,7 @@ from preimage.data import labels as label_files
 from preimage.inversion import Inverter
 from preimage.inversion.fingerprint import fingerprint
 from preimage.pictures.thumbnails import thumbnails
-from preimage.runs.files import check_free
-from preimage.runs.index import BACKENDS, About, Index, Writer, create, is_index
-from preimage.runs.index_manifest import only_ours
+from preimage.runs.index import About, Index, Writer, check_new, create, is_index
 from preimage.runs.index_store import Rows
 from preimage.runs.run import Run
 
@@ -124,7 +122,7 @@ def index(
     elif remove:
         raise InputError(f"{folder} is no index, so nothing can be removed from it")
     else:
-        _check_new(folder, backend)
+        check_new(folder, backend)  # before anything is learned
     data = None
     if images is not None or not remove:
         data = _data(opened, images, labels, progress)
@@ -181,14 +179,6 @@ def _check_same(index: Index, metric: str, backend: str) -> None:
         )
     if backend not in ("files", index.backend):
         raise InputError(f"{index.path} is kept by {index.backend}, not {backend}")
-
-
-def _check_new(folder: Path, backend: str) -> None:
-    """Raises InputError for what `create` would refuse, before anything is learned."""
-    if backend not in BACKENDS:
-        raise InputError(f"no backend '{backend}'; {nearest_name(backend, BACKENDS)}")
-    if not only_ours(folder):
-        check_free(folder)
 
 
 def _data(run: Run, images: PathLike | None, labels: PathLike | None, progress: Any) -> Dataset:

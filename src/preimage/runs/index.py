@@ -39,14 +39,19 @@ class About:
         return int(np.prod(self.latent))
 
 
-def create(path: Path, about: About, likeness: Likeness, backend: str = "files") -> None:
-    """An empty index. Raises InputError where there is something already, or no such backend."""
+def check_new(path: Path, backend: str) -> None:
+    """Raises InputError where there is something already, or no such backend."""
     if backend not in BACKENDS:
         raise InputError(f"no backend '{backend}'; {nearest_name(backend, BACKENDS)}")
     if backend == "lance":
         _tables(path)  # or say that it is not installed
     if not only_ours(path):
         check_free(path)
+
+
+def create(path: Path, about: About, likeness: Likeness, backend: str = "files") -> None:
+    """An empty index. Raises InputError as `check_new` does."""
+    check_new(path, backend)
     with locked(path):
         file = write_arrays(
             path / "000000.likeness.safetensors",
