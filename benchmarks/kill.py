@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 RECIPES = {"vae-mlp": 600, "vae-conv": 150, "gan": 60, "vae-gan": 100}  # name → steps
-PREIMAGE = [sys.executable, "-m", "preimage.cli"]
+PREIMAGE = [sys.executable, "-m", "preimage"]
 
 
 def train(*arguments: object, patience: float | None = None) -> bool:

@@ -210,7 +210,7 @@ def run_of(points: int) -> Path:
 def serving(run: Path, cache: str = "cache") -> Iterator[tuple[str, float]]:
     """A studio in a process of its own: its address, and the seconds until it had one."""
     begun = time.perf_counter()
-    command = [sys.executable, "-m", "preimage.cli", "studio", str(run), "--port", "0"]
+    command = [sys.executable, "-m", "preimage", "studio", str(run), "--port", "0"]
     environment = {**os.environ, "PREIMAGE_CACHE": str(WORK / cache)}
     process = subprocess.Popen(
         [*command, "--no-browser"], stdout=subprocess.PIPE, text=True, env=environment

@@ -30,7 +30,7 @@ TOLD = ("age", "glasses", "smile", "component 1", "component 2")
 
 def start(runs: list[str]) -> tuple[subprocess.Popen[str], str]:
     """The server, and the address that it says."""
-    command = [sys.executable, "-m", "preimage.cli", "studio", *runs, "--no-browser"]
+    command = [sys.executable, "-m", "preimage", "studio", *runs, "--no-browser"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     return server, server.stdout.readline().strip()

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import preimage as pi
 
-PREIMAGE = [sys.executable, "-m", "preimage.cli"]
+PREIMAGE = [sys.executable, "-m", "preimage"]
 
 
 def test_train_sample_reconstruct(preimage, here: Path) -> None:
@@ -179,7 +179,7 @@ def test_help_loads_no_heavy_library() -> None:
 
 
 def test_a_reader_that_goes_away_is_fine() -> None:
-    program = f"{sys.executable} -m preimage.cli train --help | head -n 1"
+    program = f"{sys.executable} -m preimage train --help | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", program], capture_output=True, text=True)
     assert done.stderr == ""
 

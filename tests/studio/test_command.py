@@ -88,7 +88,7 @@ def test_what_is_wrong_is_said_in_a_line(
 def test_it_says_one_line_serves_and_ends_with_ctrl_c(trained: Path, cache: Path) -> None:
     options = (str(trained), "--port", "0", "--no-browser")
     process = subprocess.Popen(
-        [sys.executable, "-m", "preimage.cli", "studio", *options],
+        [sys.executable, "-m", "preimage", "studio", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,5 +1,0 @@
-"""`python -m preimage.cli`, where the script is not on the path."""
-
-from preimage.cli.main import main
-
-main()
