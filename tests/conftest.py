@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does where it is busy
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # there are as many workers as processors
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # at these sizes a second thread saves nothing
 
 
 @pytest.fixture(scope="session")
