@@ -302,7 +302,7 @@ def test_only_what_is_asked_for_is_computed(digits, monkeypatch) -> None:
     """A single score of a group does not pay for the others."""
     images, _ = digits
     costly = {
-        "preimage.metrics.quality": ("kernel_distance", "fidelity", "inception_score"),
+        "preimage.metrics.quality": ("kernel_distances", "fidelities", "inception_score"),
         "preimage.evaluation.memory_scores": ("copying", "authenticity", "near_copies"),
         "preimage.evaluation.variety_scores": ("birthday",),
         "preimage.evaluation.material": ("LogisticRegression",),

@@ -13,6 +13,7 @@ expectation at that size, from random halves, and no narrower than a share of so
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,26 +50,46 @@ def fidelity(
     seed: int = 0,  # of those
 ) -> Fidelity:
     """All four with intervals; these from halves of at most 4000 rows, to cost little."""
+    return fidelities(
+        real, [fake], k=k, coverage_k=coverage_k, strict=strict, splits=splits, seed=seed
+    )[0]
+
+
+def fidelities(
+    real: Tensor,  # (N, d) features
+    fakes: Sequence[Tensor],  # (M, d) each
+    *,
+    k: int = 3,
+    coverage_k: int = 5,
+    strict: bool = False,
+    splits: int = 10,
+    seed: int = 0,
+) -> list[Fidelity]:
+    """Those of several sets of samples, for which the real images' neighbours are sought once."""
     least = 2 * (max(k, coverage_k) + 1)
-    check_rows(real, fake, least=least)
-    whole = prdc(real, fake, k=k, coverage_k=coverage_k, strict=strict)
-    some = max(least, min(len(real), len(fake), HALVED))
-    x, y = (rows[drawn(len(rows), some, seed=seed)] for rows in (real, fake))
-    sides = [
-        tuple(group_of(len(rows), 2, seed=seed + split) for rows in (x, y))
-        for split in range(splits)
+    for fake in fakes:
+        check_rows(real, fake, least=least)
+    wholes = _counted(real, fakes, k, coverage_k, strict)
+    some = max(least, min(HALVED, len(real), *map(len, fakes)))
+    x, *sets = (rows[drawn(len(rows), some, seed=seed)] for rows in (real, *fakes))
+    sides = [group_of(some, 2, seed=seed + split) for split in range(splits)]
+    halves = _counted(x, sets, k, coverage_k, strict, sides)
+    return [
+        _measured(whole, differences, len(real), len(fake), half=some // 2)
+        for fake, (whole, _), (_, differences) in zip(fakes, wholes, halves, strict=True)
     ]
-    halves = _counted(x, y, k, coverage_k, strict, sides)[1]
-    n = min(len(real), len(fake))
+
+
+def _measured(whole: Four, differences: np.ndarray, n: int, m: int, *, half: int) -> Fidelity:
     precision, recall, density, coverage = (
-        of_halves(value, differences, n, half=some // 2)
-        for value, differences in zip(whole, halves.T, strict=True)
+        of_halves(value, differing, min(n, m), half=half)
+        for value, differing in zip(whole, differences.T, strict=True)
     )
     return Fidelity(
-        precision=_share(precision, len(fake)),
-        recall=_share(recall, len(real)),
+        precision=_share(precision, m),
+        recall=_share(recall, n),
         density=density.within(0, math.inf),
-        coverage=_share(coverage, len(real)),
+        coverage=_share(coverage, n),
     )
 
 
@@ -81,7 +102,7 @@ def prdc(
 ) -> Four:
     """Precision, recall, density and coverage of features (N, d) and (M, d), without intervals."""
     check_rows(real, fake, least=max(k, coverage_k) + 1)
-    return _counted(real, fake, k, coverage_k, strict, [])[0]
+    return _counted(real, [fake], k, coverage_k, strict)[0][0]
 
 
 def expected_coverage(n: int, m: int, k: int = 5) -> float:
@@ -91,39 +112,47 @@ def expected_coverage(n: int, m: int, k: int = 5) -> float:
 
 def _counted(
     real: Tensor,
-    fake: Tensor,
+    fakes: Sequence[Tensor],
     k: int,
     coverage_k: int,
     strict: bool,
-    sides: list[tuple[Tensor, ...]],  # of each split: the side of every real and generated row
-) -> tuple[Four, np.ndarray]:
+    sides: Sequence[Tensor] = (),  # of each split: the side (N,) of every row, real or generated
+) -> list[tuple[Four, np.ndarray]]:
     """The four of all rows, and for each split the difference of its halves: (splits, 4)."""
     centre = real.double().mean(0)
     rough = has_bfloat16() and not sides  # halves have edges of their own, in single precision
-    x, y = (Rows.of(rows, centre, bfloat16=rough) for rows in (real, fake))
+    x = Rows.of(real, centre, bfloat16=rough)
     most = max(k, coverage_k)
     reach = 4 * most + 12 if sides else most  # enough neighbours to have k of either half
     around_x = neighbours(x, min(reach, len(x) - 1), exact=(k, coverage_k))
-    around_y = neighbours(y, min(4 * k + 12 if sides else k, len(y) - 1), exact=(k,))
-    everyone = (torch.zeros(len(x), dtype=torch.int64), torch.zeros(len(y), dtype=torch.int64))
-    counts = [
-        Counts(
-            around_x.radii(k, side[0] if i else None),
-            around_x.radii(coverage_k, side[0] if i else None),
-            around_y.radii(k, side[1] if i else None),
-            *(side if i else everyone),
-            strict=strict,
-        )
-        for i, side in enumerate([everyone, *sides])
-    ]
-    whole = counts[0]
-    edges = (whole.around_fake[:, None], whole.precise_within, whole.around_real)
-    far_y, far_x = around_y.squared[:, -1], around_x.squared[:, -1]
-    for rows, cols, squared in pairs_within(y, x, far_y, far_x, edges=edges):
-        for count in counts:
-            count.add(rows, cols, squared)
-    differences = [np.subtract(*count.of_sides(coverage_k)) for count in counts[1:]]
-    return whole.of_side(0, coverage_k), np.array(differences)
+    found = []
+    for fake in fakes:
+        y = Rows.of(fake, centre, bfloat16=rough)
+        around_y = neighbours(y, min(4 * k + 12 if sides else k, len(y) - 1), exact=(k,))
+        counts = [
+            Counts(
+                around_x.radii(k, side),
+                around_x.radii(coverage_k, side),
+                around_y.radii(k, side),
+                *((_all(x), _all(y)) if side is None else (side, side)),
+                strict=strict,
+            )
+            for side in (None, *sides)
+        ]
+        whole = counts[0]
+        edges = (whole.around_fake[:, None], whole.precise_within, whole.around_real)
+        far_y, far_x = around_y.squared[:, -1], around_x.squared[:, -1]
+        for rows, cols, squared in pairs_within(y, x, far_y, far_x, edges=edges):
+            for count in counts:
+                count.add(rows, cols, squared)
+        differences = [np.subtract(*count.of_sides(coverage_k)) for count in counts[1:]]
+        found.append((whole.of_side(0, coverage_k), np.array(differences)))
+    return found
+
+
+def _all(rows: Rows) -> Tensor:
+    """Every row is on the one side there is: (N,)."""
+    return torch.zeros(len(rows), dtype=torch.int64)
 
 
 class Counts:

@@ -8,7 +8,7 @@ left once the bias is extrapolated away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,17 +158,26 @@ class GroupedMoments:
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
-    """The squared Fréchet (Wasserstein-2) distance of the two Gaussians; ranks may be deficient.
+    """The squared Fréchet (Wasserstein-2) distance of the two Gaussians; ranks may be deficient."""
+    return _distances(a, [b])[0]
+
+
+def _distances(a: Moments, others: list[Moments]) -> list[float]:
+    """Of one Gaussian from several, whose covariance is factored once.
 
     With Σ₁ = F Fᵀ the eigenvalues of Σ₁Σ₂ are those of the symmetric FᵀΣ₂F, so
     tr (Σ₁Σ₂)^½ = Σ √λ(FᵀΣ₂F), without a matrix square root and without imaginary parts.
     """
-    Σ1, Σ2 = a.covariance, b.covariance
+    Σ1 = a.covariance
     F = _factor(Σ1)
-    λ = torch.linalg.eigvalsh(F.T @ Σ2 @ F)
-    cross = _positive(λ).sqrt().sum()
-    distance = (a.mean - b.mean).square().sum() + Σ1.trace() + Σ2.trace() - 2 * cross
-    return distance.clamp_min(0).item()
+    found = []
+    for b in others:
+        Σ2 = b.covariance
+        λ = torch.linalg.eigvalsh(F.T @ Σ2 @ F)
+        cross = _positive(λ).sqrt().sum()
+        distance = (a.mean - b.mean).square().sum() + Σ1.trace() + Σ2.trace() - 2 * cross
+        found.append(distance.clamp_min(0).item())
+    return found
 
 
 @dataclass(frozen=True)
@@ -188,24 +197,45 @@ def frechet_both(
     real: Tensor | GroupedMoments,  # features (N, d), or what was kept of them
     fake: Tensor | GroupedMoments,  # (M, d)
     *,
-    groups: int = 10,  # left out one at a time; that of the moments where moments are given
+    groups: int = 10,
 ) -> Frechet:
-    """The distance, and FID∞: the same extrapolated against 1/N to infinitely many samples.
+    """The distance, and what it would be of endless samples."""
+    return frechet_of_each(real, [fake], groups=groups)[0]
+
+
+def frechet_of_each(
+    real: Tensor | GroupedMoments,
+    fakes: Sequence[Tensor | GroupedMoments],  # (M, d) each
+    *,
+    groups: int = 10,  # left out one at a time; that of the moments where moments are given
+) -> list[Frechet]:
+    """Of each set: the distance, and FID∞: the same extrapolated against 1/N to endless samples.
 
     Chong & Forsyth, "Effectively unbiased FID and Inception score and where to find them", 2020,
     extrapolate from random subsamples. Here the line goes through the distances without each
     group, which use all the data and give the interval too. `infinite` may fall below zero by
     chance, as anything unbiased must that is zero on average.
     """
-    if isinstance(real, Tensor) and isinstance(fake, Tensor):
-        check_rows(real, fake, least=2 * groups)
-        if min(len(real), len(fake)) <= real.shape[1]:
-            return _both(*_by_rows(real, fake, groups), min(len(real), len(fake)))
-    a = GroupedMoments(real, groups=groups) if isinstance(real, Tensor) else real
-    b = GroupedMoments(fake, groups=groups) if isinstance(fake, Tensor) else fake
-    whole = frechet_distance(a.total, b.total)
-    pairs = zip(a.left_out(), b.left_out(), strict=True)
-    return _both(whole, [frechet_distance(x, y) for x, y in pairs], min(a.n, b.n))
+    if isinstance(real, Tensor):
+        sets = [fake for fake in fakes if isinstance(fake, Tensor)]
+        for fake in sets:
+            check_rows(real, fake, least=2 * groups)
+        least = min(len(real), *map(len, sets)) if sets else len(real)
+        if len(sets) == len(fakes) and least <= real.shape[1]:
+            return [
+                _both(*_by_rows(real, fake, groups), min(len(real), len(fake))) for fake in sets
+            ]
+    a, *others = (
+        GroupedMoments(rows, groups=groups) if isinstance(rows, Tensor) else rows
+        for rows in (real, *fakes)
+    )
+    whole = _distances(a.total, [b.total for b in others])
+    parts = zip(a.left_out(), *(b.left_out() for b in others), strict=True)
+    left_out = zip(*(_distances(x, list(rest)) for x, *rest in parts), strict=True)
+    return [
+        _both(value, list(without), min(a.n, b.n))
+        for b, value, without in zip(others, whole, left_out, strict=True)
+    ]
 
 
 def _both(whole: float, left_out: list[float], n: int) -> Frechet:

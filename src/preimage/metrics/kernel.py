@@ -7,6 +7,8 @@ unbiased estimate of a distance it falls below zero about half the time where th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,21 @@ BLOCK = 1024  # rows at a time
 
 
 def kernel_distance(real: Tensor, fake: Tensor) -> Measure:
-    """KID of features (N, d) and (M, d), every pair of rows once, in flat memory.
+    """KID of features (N, d) and (M, d), every pair of rows once, in flat memory."""
+    return kernel_distances(real, [fake])[0]
+
+
+def kernel_distances(real: Tensor, fakes: Sequence[Tensor]) -> list[Measure]:
+    """KID of several sets of features (M, d) from one (N, d), whose own pairs are taken once."""
+    for fake in fakes:
+        check_rows(real, fake)
+    x = real.double()
+    xx = _Products(x, x)
+    return [_distance(x, xx, fake.double()) for fake in fakes]
+
+
+def _distance(x: Tensor, xx: _Products, y: Tensor) -> Measure:
+    """One of them, with its interval.
 
     The interval is of the distance of the two populations. Write k̄ for the kernel centred on both
     sides. To first order a row x moves the distance by 2 (E k(x, x') − E k(x, y)), as its row sums
@@ -25,10 +41,8 @@ def kernel_distance(real: Tensor, fake: Tensor) -> Measure:
     the second order, 2 E k̄²/N² and so on, which v counts twice (Efron & Stein, "The jackknife
     estimate of variance", 1981, eq. 2.5): one of the two is taken off, and the other is the least.
     """
-    check_rows(real, fake)
-    x, y = real.double(), fake.double()
     n, m = len(x), len(y)
-    xx, yy, xy = (_Products(a, b) for a, b in ((x, x), (y, y), (x, y)))
+    yy, xy = _Products(y, y), _Products(x, y)
     within_x, within_y = (p.total / (k * (k - 1)) for p, k in ((xx, n), (yy, m)))
     across = xy.total / (n * m)
     value = (within_x + within_y - 2 * across).item()

@@ -15,10 +15,10 @@ from torch import Tensor
 from preimage.core import InputError
 from preimage.core.errors import nearest_name
 from preimage.metrics.extractors import Features, stamp
-from preimage.metrics.fidelity import expected_coverage, fidelity
-from preimage.metrics.frechet import GroupedMoments, frechet_both
+from preimage.metrics.fidelity import expected_coverage, fidelities
+from preimage.metrics.frechet import GroupedMoments, frechet_of_each
 from preimage.metrics.inception_score import inception_score
-from preimage.metrics.kernel import kernel_distance
+from preimage.metrics.kernel import kernel_distances
 from preimage.metrics.measure import Measure, drawn, group_of
 from preimage.metrics.score import Better, Score, Stamp, judged
 from preimage.metrics.stored import Stored
@@ -136,18 +136,19 @@ def quality(
     if wanted & {"frechet", "frechet_infinity"}:
         many = n > x.shape[1]
         of_x, of_y, of_z = (GroupedMoments(rows) if many else rows[:] for rows in (x, y, z))
-        found, null = frechet_both(of_x, of_y), frechet_both(of_x, of_z)
+        found, null = frechet_of_each(of_x, [of_y, of_z])
         pairs["frechet"] = found.measured, null.measured
         pairs["frechet_infinity"] = found.infinite, null.infinite
     # pairs of rows are held against each other: of what is on the disk, some are read
     few = min(n, NEIGHBOURS) if any(isinstance(rows, Stored) for rows in (x, y, z)) else n
     x, y, z = (rows[drawn(n, few, seed=seed)] for rows in (x, y, z))
     if "kernel" in wanted:
-        pairs["kernel"] = kernel_distance(x, y), kernel_distance(x, z)
+        found, null = kernel_distances(x, [y, z])
+        pairs["kernel"] = found, null
     if wanted & {"precision", "recall", "density", "coverage"}:
         some = drawn(few, min(few, NEIGHBOURS), seed=seed)
         x, y, z = x[some], y[some], z[some]
-        shares, null = fidelity(x, y), fidelity(x, z)
+        shares, null = fidelities(x, [y, z])
         for name in ("precision", "recall", "density", "coverage"):
             pairs[name] = getattr(shares, name), getattr(null, name)
     if "inception" in wanted and logits is not None:
