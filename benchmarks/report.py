@@ -15,6 +15,7 @@ from interpolation_page import interpolation
 from machine import RESULTS, ROOT
 from maps_page import maps
 from metrics_page import metrics, whole_report
+from preimage.core.words import counted
 from private_page import private_training
 from recovery_page import recovery
 from restoration_page import restoration
@@ -325,8 +326,8 @@ def stamp(results: list[Result]) -> str:
     where = results[-1]["machine"]
     commits = ", ".join(sorted({r["commit"] for r in results}))
     return (
-        f"Measured on {where['processor']}, {where['threads']} thread, torch {where['torch']}, "
-        f"at commit {commits}."
+        f"Measured on {where['processor']}, {counted(where['threads'], 'thread')}, torch "
+        f"{where['torch']}, at commit {commits}."
     )
 
 
