@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 import preimage as pi
 from preimage.core import InputError
-from preimage.studio import guard
+from preimage.studio import guard, training
 from preimage.studio.app import Studio, create_app
 from preimage.studio.jobs.folder import ENDED
 from preimage.studio.jobs.queue import Queue
@@ -120,6 +120,17 @@ def test_only_archives_are_taken_and_only_as_many_bytes(
     monkeypatch.setitem(guard.RAW, "/api/archives", 100)
     assert client.post("/api/archives", content=zipped(3), headers=OCTETS).status_code == 413
     assert len(list(place.iterdir())) == 1
+
+
+def test_only_so_many_archives_come_at_once(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "COMING", 1)
+    for content, status in ((b"no zip", 400), (zipped(3), 200), (zipped(3), 200)):
+        assert client.post("/api/archives", content=content, headers=OCTETS).status_code == status
+    monkeypatch.setattr(training, "COMING", 0)  # as if others were still on their way
+    refused = client.post("/api/archives", content=zipped(3), headers=OCTETS)
+    assert (refused.status_code, "on their way" in refused.json()["error"]) == (400, True)
 
 
 def zipped(n: int) -> bytes:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from preimage.studio.app import Studio
 
 ARCHIVES = 8  # that are kept; the oldest goes when another comes
+COMING = 2  # archives that may be on their way at once
 LISTED = 500  # entries of a folder
 COUNTED = 10_000  # files that are looked at to say how many images there are
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -110,6 +111,7 @@ def _is_id(name: object) -> bool:
 def router(studio: Studio) -> APIRouter:
     made = APIRouter(prefix="/api")
     studio.panels["train"] = True
+    coming: set[str] = set()
 
     @made.get("/train")
     def about() -> dict[str, Any]:
@@ -135,6 +137,9 @@ def router(studio: Studio) -> APIRouter:
         place.mkdir(parents=True, exist_ok=True)
         name = secrets.token_hex(8)
         aside, size = place / f".{name}.part", 0
+        if len(coming) >= COMING:
+            raise InputError("other archives are still on their way; bring this one after them")
+        coming.add(name)
         try:
             with aside.open("wb") as file:
                 async for part in request.stream():
@@ -144,6 +149,7 @@ def router(studio: Studio) -> APIRouter:
                 raise InputError("this is no archive; bring a zip or tar of images")
             aside.rename(place / f"{name}.zip")
         finally:
+            coming.discard(name)
             aside.unlink(missing_ok=True)
         _tidy(place)
         return {"id": name, "bytes": size}
