@@ -16,6 +16,8 @@ import { openPointer } from "./pointer.js";
 import { Scene } from "./scene.js";
 import { Sheets } from "./sheets.js";
 
+const ASK = 150; // ms from one question to the next, while the map is computed
+
 /** @typedef {import("../types.js").Base} Base */
 /** @typedef {import("../types.js").Studio} Studio */
 
@@ -217,7 +219,7 @@ async function ready(studio, show) {
     if (about.status === "ready") return about.n > 0 ? about : null;
     if (about.status !== "computing") return null;
     show(about.progress ?? 0);
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await new Promise((resolve) => setTimeout(resolve, ASK));
   }
 }
 
