@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,7 +87,10 @@ def test_planted_collapse_is_found(digits) -> None:
     made = ones[torch.arange(600) % len(ones)]
     report = judged(made, digits, "fidelity", "collapse")
     assert report["modes"].measure.value < 4
-    assert "missing" in report["modes"].note
+    right = re.search(r"missing: (.*)\. A classifier.* right about ([\d.]+)%", report["modes"].note)
+    assert right is not None
+    assert "1" not in right[1].split(", ")  # the class there is
+    assert float(right[2]) > 85
     assert report["coverage"].word == "worse than real data"
     assert report["support"].measure.high < 600
     assert report["support"].word == "worse than real data"
