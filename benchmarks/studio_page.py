@@ -29,7 +29,8 @@ the frame. Other work on this machine stood back while this was measured, but di
 without a gain: transposed convolutions as plain ones, channels first, TorchScript that does not
 optimise, two threads (they wait for one another: 95th percentile above 20 ms), huge pages, and the
 widest layer in bfloat16 (0.4 ms), float16 (slower) or eight bits (0.8 ms, but 50 times as far off
-as float16). What did help: a map that stays as it is when the picture changes (33 to 16 ms to the
+as float16), decoding in the thread that listens (1 ms at most, and a slow model would stop all
+else), another event loop (0.4 ms). What did help: a map that stays as it is when the picture changes (33 to 16 ms to the
 frame), sliders that write only what has moved, and a caption that is laid out by itself."""
 
 
