@@ -25,13 +25,13 @@ MEDIAN = 12  # ms, the bound of the slider
 SHORT = """The slider's median is short of its bound. A decode takes 2 ms when the one before it was
 a moment ago, 5 ms after a pause of 40 ms, when its 21 MB of weights come from memory again, and 6
 to 8 ms beside a browser on the same two cores; about 4 ms go from process to process, and 3 ms into
-the frame. Other work on this machine stood back while this was measured, but did not end. Tried
-without a gain: transposed convolutions as plain ones, channels first, TorchScript that does not
-optimise, two threads (they wait for one another: 95th percentile above 20 ms), huge pages, and the
-widest layer in bfloat16 (0.4 ms), float16 (slower) or eight bits (0.8 ms, but 50 times as far off
-as float16), decoding in the thread that listens (1 ms at most, and a slow model would stop all
-else), another event loop (0.4 ms). What did help: a map that stays as it is when the picture changes (33 to 16 ms to the
-frame), sliders that write only what has moved, and a caption that is laid out by itself."""
+the frame. Tried without a gain, or too little of one: transposed convolutions as plain ones,
+channels first, TorchScript that does not optimise, two threads (they wait for one another: 95th
+percentile above 20 ms), huge pages, the widest layer in bfloat16 (0.4 ms), float16 (slower) or
+eight bits (0.8 ms, but 50 times as far off as float16), decoding in the thread that listens (1 ms
+at most, and a slow model would stop all else), another event loop (0.4 ms). What did help: a map
+that stays as it is when the picture changes (33 to 16 ms to the frame), sliders that write only
+what has moved, and a caption that is laid out by itself."""
 
 
 def studio(results: list[Result]) -> str:
