@@ -22,5 +22,4 @@ def evaluation(material: Material) -> Section:
         [report.figures["density"], report.figures["nearest"]],
         table=table(report),
         command=f"preimage evaluate {run.path} --out evaluation",
-        columns=2,
     )
