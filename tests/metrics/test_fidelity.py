@@ -72,6 +72,13 @@ def test_intervals_stay_within_what_is_possible_and_hold_the_value():
     assert measured.density.low < 1 < measured.density.high
 
 
+def test_intervals_are_of_the_values_by_their_names():
+    real, fake = normal(300, 4, seed=0), 0.7 * normal(300, 4, seed=1)
+    found = fidelity(real, fake)
+    measures = (found.precision, found.recall, found.density, found.coverage)
+    assert tuple(measure.value for measure in measures) == prdc(real, fake)
+
+
 def test_too_few_rows_are_refused():
     with pytest.raises(ValueError, match="at least 12 are needed"):
         fidelity(normal(11, 2, seed=0), normal(100, 2, seed=1))
