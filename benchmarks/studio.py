@@ -65,6 +65,12 @@ CanvasRenderingContext2D.prototype.putImageData = function (...args) {
   if (this.canvas.closest("#view")) shown(performance.now());
 };"""
 
+# A page that asks for no picture before it shows it.
+ALONE = """const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (text) {
+  if (!JSON.parse(text).along) send.call(this, text);
+};"""
+
 LOADED = """document.addEventListener("load", (event) => {
   if (event.target.matches?.(".image-container img, .image-frame img")) shown(performance.now());
 }, true);"""
@@ -230,9 +236,9 @@ def new_page(browser: Browser) -> Page:
     return browser.new_context(viewport=size, bypass_csp=True).new_page()  # type: ignore[arg-type]
 
 
-def opened(address: str, browser: Browser) -> Page:
+def opened(address: str, browser: Browser, script: str = "") -> Page:
     page = new_page(browser)
-    page.add_init_script(SHOWN + PUT)
+    page.add_init_script(SHOWN + PUT + script)
     page.goto(address)
     page.wait_for_function("window.painted.length > 0", timeout=WAIT)
     return page
@@ -250,13 +256,21 @@ def warm(address: str, browser: Browser) -> None:
 
 
 def sliders(address: str, browser: Browser, events: int) -> dict[str, Any]:
-    """The first paint, single events of a slider, and a drag."""
+    """The first paint, single events of a slider, and a drag; with pictures made ahead, and not."""
     firsts = []
     for _ in range(5):
         page = opened(address, browser)
         firsts.append(page.evaluate("window.painted[0][2]") / 1000)
         page.context.close()
-    page = opened(address, browser)
+    return {
+        "first_paint_s": statistics.median(firsts),
+        **moved(opened(address, browser), events),
+        "asked_for_each": moved(opened(address, browser, ALONE), events),
+    }
+
+
+def moved(page: Page, events: int) -> dict[str, Any]:
+    """Single events of the first slider, and a drag of it."""
     page.keyboard.press("s")
     selector = "#panel input[type=range]"
     page.wait_for_selector(selector)
@@ -264,11 +278,7 @@ def sliders(address: str, browser: Browser, events: int) -> dict[str, Any]:
     waits = page.evaluate(EACH, [selector, events, PAUSE])
     rate = page.evaluate(HELD, [selector, DRAG, RATE])
     page.context.close()
-    return {
-        "first_paint_s": statistics.median(firsts),
-        "dragged_per_s": rate,
-        **clocks(waits),
-    }
+    return {"dragged_per_s": rate, **clocks(waits)}
 
 
 def mapped(address: str, browser: Browser, points: int) -> dict[str, Any]:

@@ -29,12 +29,10 @@ def connected(client: TestClient, path: str = "/api/live") -> WebSocketTestSessi
     return client.websocket_connect(path, headers={"host": host})
 
 
-def unpacked(frame: bytes) -> tuple[int, float, np.ndarray]:
+def unpacked(frame: bytes, *, flags: int = 0, place: int = 0) -> tuple[int, float, np.ndarray]:
     """The number, the fade and the pixels of a frame, read as the page reads it."""
-    number, width, height, channels, flags, zero, fade, took = struct.unpack_from(
-        "<IHHBBHff", frame
-    )
-    assert (flags, zero) == (0, 0)
+    number, width, height, channels, *told, fade, took = struct.unpack_from("<IHHBBHff", frame)
+    assert told == [flags, place]
     assert took > 0
     return number, fade, np.frombuffer(frame, np.uint8, offset=20).reshape(height, width, channels)
 
@@ -125,6 +123,119 @@ def test_of_requests_that_come_while_a_picture_is_made_the_last_is_next(
         frames = run_alone(talk())
     assert begun == [1, 100]
     assert [refusal(frame)[0] for frame in frames] == [1, 100]
+
+
+VALUES = [0.5, 0.0, 1.0, -1.5, 2.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("along", "at"),
+    [
+        ("dims.1", lambda v: ARGS | {"dims": {"1": v}}),
+        ("dims.0", lambda v: ARGS | {"dims": {"1": 0.5, "0": v}}),
+        ("moves.pca:1", lambda v: ARGS | {"moves": {"pca:1": v}}),
+    ],
+)
+def test_what_a_slider_is_about_to_show_is_what_it_shows_then(
+    client: TestClient, studio: Studio, along: str, at: Any
+) -> None:
+    studio.workspace.settled.wait(60)
+    with connected(client) as socket:
+        socket.send_text(json.dumps({"id": 5, "args": ARGS, "along": along, "values": VALUES}))
+        for place, value in enumerate(VALUES):
+            frame = unpacked(socket.receive_bytes(), flags=live.AHEAD, place=place)
+            expected = render(studio.workspace, parse(at(value))).pixels
+            assert frame[:2] == (5, 1.0)
+            assert np.abs(frame[2].astype(int) - expected).max() <= 1  # rounded in another batch
+
+
+def test_a_blend_is_drawn_ahead_from_end_to_end(client: TestClient, studio: Studio) -> None:
+    ends = {"a": {"kind": "sample", "seed": 1}, "b": {"kind": "sample", "seed": 2}}
+    args = {"base": {"kind": "blend", **ends, "t": 0.3, "path": "lerp"}}
+    with connected(client) as socket:
+        asked = {"id": 1, "args": args, "along": "base.t", "values": [0, 1]}
+        socket.send_text(json.dumps(asked))
+        for place, end in enumerate(ends.values()):
+            pixels = unpacked(socket.receive_bytes(), flags=live.AHEAD, place=place)[2]
+            expected = render(studio.workspace, parse({"base": end})).pixels
+            assert np.abs(pixels.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"args": ARGS, "along": "moves.nothing of that name", "values": [1, 2]},
+        {"args": ARGS, "along": "dims.1", "values": ["x"]},
+        {"args": ARGS, "along": "dims.1", "values": [1e99]},
+        {"args": ARGS, "along": "nonsense", "values": [1]},
+        {"args": ARGS, "along": "base.t", "values": [0.5]},
+        {"args": "x", "along": "dims.1", "values": [1]},
+        {"args": ARGS, "along": "dims.1", "values": []},
+        {"args": ARGS | {"label": "\ud800"}, "along": "dims.1", "values": [1]},
+    ],
+)
+def test_what_cannot_be_drawn_ahead_is_left_without_a_word(client: TestClient, wrong: dict) -> None:
+    with connected(client) as socket:
+        socket.send_text(json.dumps({"id": 1, **wrong}))
+        socket.send_text(json.dumps({"id": 2, "args": ARGS}))
+        assert unpacked(socket.receive_bytes())[0] == 2
+
+
+def test_a_slider_of_too_many_places_is_no_request(client: TestClient) -> None:
+    with connected(client) as socket:
+        for values in ([0.0] * 257, 3, None):
+            asked = {"id": 1, "args": ARGS, "along": "dims.1", "values": values}
+            socket.send_text(json.dumps(asked))
+            assert refusal(socket.receive_bytes())[0] == 0
+
+
+def test_who_waits_goes_first_and_only_the_slider_moved_last_is_drawn_ahead(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, int]] = []
+    go = threading.Semaphore(0)
+
+    def slow_answer(workspace: Any, number: int, args: Any) -> bytes:
+        begun.append(("asked", number))
+        assert go.acquire(timeout=30)
+        return error_frame(number, "", "")
+
+    def slow_ahead(workspace: Any, ahead: Any) -> list[bytes]:
+        begun.append(("ahead", ahead.number))
+        ahead.drawn += 1
+        assert go.acquire(timeout=30)
+        return [error_frame(ahead.number, "", "")]
+
+    monkeypatch.setattr(live, "answer", slow_answer)
+    monkeypatch.setattr(live, "ahead_answers", slow_ahead)
+
+    async def talk() -> None:
+        page = Page()
+        conversation = Conversation(studio, page)  # type: ignore[arg-type]
+        tasks = [asyncio.ensure_future(t) for t in (conversation.listen(), conversation.speak())]
+
+        async def ask(number: int, **more: Any) -> None:
+            await page.requests.put(json.dumps({"id": number, "args": {}, **more}))
+            while not (begun and page.requests.empty()):
+                await asyncio.sleep(0.001)
+
+        slider = {"along": "dims.0", "values": [1, 2]}
+        await ask(1, **slider)  # its first picture is being made while the others come
+        await ask(2, **slider)
+        await ask(3)
+        await ask(4)
+        for _ in range(4):
+            go.release()
+        while len(page.frames) < 4:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+
+    with ThreadPoolExecutor(1) as one:
+        monkeypatch.setattr(studio, "decoding", one)
+        run_alone(talk())
+    assert begun == [("ahead", 1), ("asked", 4), ("ahead", 2), ("ahead", 2)]
 
 
 def drained(socket: WebSocketTestSession) -> None:

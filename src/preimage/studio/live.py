@@ -4,9 +4,10 @@ A page asks as often as its slider moves. While one picture is made, only the la
 meanwhile is kept, so the picture never lags behind the hand. What goes back is a small header and
 raw pixels: at these sizes a PNG would take longer to pack than to send.
 
-    u32 id, u16 width, u16 height, u8 channels, u8 flags, u16 0, f32 fade, f32 milliseconds; pixels
+    u32 id, u16 width, u16 height, u8 channels, u8 flags, u16 place, f32 fade, f32 ms; pixels
 
-Little-endian. Flag 1: it went wrong, and instead of pixels comes JSON that says how and where.
+Little-endian. Flag 1: it went wrong, and instead of pixels comes JSON that says how and where. Flag
+2: a picture made ahead, of the slider's `place`-th value (`ahead.py`).
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import json
 import logging
 import struct
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from preimage.core import InputError
+from preimage.studio.ahead import MOST, Ahead, next_few
 from preimage.studio.args import check_text, parse
 from preimage.studio.render import Rendered, meanwhile, render
 from preimage.studio.workspace import Workspace
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from preimage.studio.app import Studio
 
 HEADER = struct.Struct("<IHHBBHff")
-ERROR = 1  # flag
+ERROR, AHEAD = 1, 2  # flags
 RATE = 1000  # messages a second, above which a page is let go
 LONGEST = 1 << 16  # bytes of a message
 
@@ -47,10 +51,10 @@ def decoding_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "decode", initializer=one_thread)
 
 
-def frame(number: int, made: Rendered) -> bytes:
+def frame(number: int, made: Rendered, *, flags: int = 0, place: int = 0) -> bytes:
     height, width, channels = made.pixels.shape
     milliseconds = 1000 * made.seconds
-    head = HEADER.pack(number, width, height, channels, 0, 0, made.fade, milliseconds)
+    head = HEADER.pack(number, width, height, channels, flags, place, made.fade, milliseconds)
     return head + made.pixels.tobytes()
 
 
@@ -71,21 +75,41 @@ def answer(workspace: Workspace, number: int, args: Any) -> bytes:
         return error_frame(number, f"{type(error).__name__}: {error}"[:200], "args")
 
 
-def read(text: str) -> tuple[int, Any]:
-    """The number of a request and its arguments. Raises ValueError where it is none."""
+def ahead_answers(workspace: Workspace, ahead: Ahead) -> list[bytes]:
+    """The next few frames of what is drawn ahead."""
+    made = next_few(workspace, ahead)
+    return [frame(ahead.number, one, flags=AHEAD, place=place) for place, one in made]
+
+
+@dataclass
+class Request:
+    """A picture that is waited for."""
+
+    number: int
+    args: Any
+
+
+def read(text: str) -> Request | Ahead:
+    """What a page asks for. Raises ValueError where it is nothing that can be asked for."""
     request = json.loads(text)
     number = request["id"]
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 32:
         raise ValueError("the id of a request is a whole number of 32 bits")
-    return number, request.get("args")
+    if "along" not in request:
+        return Request(number, request.get("args"))
+    along, values = request["along"], request["values"]
+    if not isinstance(along, str) or not isinstance(values, list) or len(values) > MOST:
+        raise ValueError("a slider has a name, and not too many places")
+    return Ahead(number, request.get("args"), along, values)
 
 
 class Conversation:
-    """One page's requests: what came last, and what is being made."""
+    """One page's requests: of each kind the last, for a hand that has moved on is not served."""
 
     def __init__(self, studio: Studio, socket: WebSocket):
         self.studio, self.socket = studio, socket
-        self.latest: tuple[int, Any] | None = None
+        self.latest: Request | None = None
+        self.ahead: Ahead | None = None
         self.wake = asyncio.Event()
 
     async def listen(self) -> None:
@@ -99,23 +123,34 @@ class Conversation:
                 await self.socket.close(1008)
                 return
             try:
-                self.latest = read(text)
+                request = read(text)
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 await self.socket.send_bytes(error_frame(0, "this is no request", "args"))
                 continue
+            if isinstance(request, Ahead):
+                self.ahead = request
+            else:
+                self.latest = request
             self.wake.set()
 
     async def speak(self) -> None:
-        loop = asyncio.get_running_loop()
+        """Make what is asked for, and only when nobody waits, what may be asked for next."""
         while True:
             await self.wake.wait()
-            self.wake.clear()
-            assert self.latest is not None
-            number, args = self.latest
-            made = await loop.run_in_executor(
-                self.studio.decoding, answer, self.studio.workspace, number, args
-            )
-            await self.socket.send_bytes(made)
+            if self.latest is not None:
+                request, self.latest = self.latest, None
+                await self.socket.send_bytes(await self._made(answer, request.number, request.args))
+            elif self.ahead is not None and not self.ahead.done:
+                for made in await self._made(ahead_answers, self.ahead):
+                    await self.socket.send_bytes(made)
+            else:
+                self.wake.clear()
+
+    async def _made(self, make: Callable[..., Any], *given: Any) -> Any:
+        """What the decoding thread makes of the run that is open."""
+        loop = asyncio.get_running_loop()
+        workspace = self.studio.workspace
+        return await loop.run_in_executor(self.studio.decoding, make, workspace, *given)
 
 
 def router(studio: Studio) -> APIRouter:

@@ -7,6 +7,7 @@ show the same.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
@@ -66,6 +67,21 @@ def render(workspace: Workspace, args: Args, *, exact: bool = False) -> Rendered
     image = (workspace.exact if exact else workspace.decode)(found.z, label)
     shown = to_pixels(image)
     return Rendered(shown, found.z, found.label, found.fade, time.perf_counter() - begun)
+
+
+def render_several(workspace: Workspace, wanted: Sequence[Args]) -> list[Rendered]:
+    """The pictures of some arguments, decoded together: less time for each. Raises ArgsError."""
+    found = [find(workspace, args) for args in wanted]
+    labels = [label for one in found if (label := _label(workspace, one.label)) is not None]
+    begun = time.perf_counter()
+    images = workspace.exact(
+        torch.cat([one.z for one in found]), torch.cat(labels) if labels else None
+    )
+    shown = [to_pixels(image) for image in images.split(1)]
+    each = (time.perf_counter() - begun) / len(found)
+    return [
+        Rendered(x, one.z, one.label, one.fade, each) for x, one in zip(shown, found, strict=True)
+    ]
 
 
 def to_pixels(images: Tensor) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from seeing import rendered, settles_at, state_of
+from seeing import rendered, settles_at, state_of, until
 
 pytestmark = pytest.mark.slow
 SAMPLE = {"base": {"kind": "sample", "seed": 5}, "moves": {}, "dims": {}, "label": None}
@@ -82,3 +82,74 @@ def test_a_model_that_is_told_the_class_is_told_another(open_page):
     assert state["label"] == "7"
     settles_at(page, state)
     assert np.abs(rendered(page, state) - rendered(page, SAMPLE | {"label": "0"})).max() >= 2
+
+
+COUNT = """window.asked = []; window.ahead = 0;
+window.WebSocket = class extends WebSocket {
+  constructor(...given) {
+    super(...given);
+    if (this.url.endsWith("events")) window.told = (what) => this.onmessage({ data: what });
+    else this.addEventListener("message", ({ data }) => {
+      if (new DataView(data).getUint8(9) & 2) window.ahead += 1;
+    });
+  }
+  send(text) {
+    window.asked.push(JSON.parse(text));
+    if (window.asked.at(-1).along) window.ahead = 0;
+    super.send(text);
+  }
+};"""
+
+
+def asked(page, kind: str) -> int:
+    """How many single pictures, or how many sliders, the page has asked for."""
+    return page.evaluate(
+        f"asked.filter((one) => {'!' if kind == 'single' else ''}one.along).length"
+    )
+
+
+@pytest.fixture
+def counted(open_page):
+    page = open_page(state=SAMPLE, script=COUNT)
+    page.keyboard.press("s")
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    return page
+
+
+def moved_to(page, name: str, value: float) -> dict:
+    page.get_by_role("slider", name=name, exact=True).fill(str(value))
+    return state_of(page)
+
+
+def drawn_ahead(page) -> None:
+    """Wait until all pictures of the slider are there."""
+    until(page, "ahead > 0 && ahead === asked.findLast((one) => one.along).values.length")
+
+
+def test_the_pictures_of_a_slider_are_there_before_the_hand(counted):
+    moved_to(counted, "Latent 0", 1)
+    drawn_ahead(counted)
+    before = asked(counted, "single")
+    for value in (-1, 0, 0.5, 2):
+        settles_at(counted, moved_to(counted, "Latent 0", value))
+    assert (asked(counted, "single"), asked(counted, "slider")) == (before, 1)
+
+
+def test_what_was_drawn_ahead_of_another_place_is_not_shown(counted):
+    moved_to(counted, "Latent 0", 1)
+    drawn_ahead(counted)
+    settles_at(counted, moved_to(counted, "Latent 1", 1.5))
+    settles_at(counted, moved_to(counted, "Latent 0", 0.5))
+    counted.keyboard.press("x")
+    settles_at(counted, SAMPLE)
+    assert asked(counted, "slider") == 3
+
+
+def test_directions_that_change_take_their_pictures_with_them(counted):
+    moved_to(counted, "component 1", 1)
+    drawn_ahead(counted)
+    before = asked(counted, "single")
+    counted.evaluate("""told('{"session": true}')""")
+    counted.wait_for_timeout(500)
+    settles_at(counted, moved_to(counted, "component 1", 2))
+    assert asked(counted, "single") == before + 1

@@ -3,8 +3,11 @@
  * Pictures decoded while the hand moves: at most one request is under way, and of those that wait
  * only the newest is kept, so the picture is never older than one decode.
  *
+ * Of the slider that is moved, the pictures at its other places are asked for as well, to be made
+ * while nobody waits. What is held already is shown at once.
+ *
  * A reply is a header of 20 bytes, little-endian, then rows of uint8:
- * u32 id, u16 width, u16 height, u8 channels, u8 flags, u16 0, f32 fade, f32 ms.
+ * u32 id, u16 width, u16 height, u8 channels, u8 flags, u16 place, f32 fade, f32 ms.
  */
 
 import { lasting } from "./socket.js";
@@ -14,6 +17,9 @@ import { lasting } from "./socket.js";
 
 const HEADER = 20;
 const IS_ERROR = 1;
+const IS_AHEAD = 2;
+const MOST_BYTES = 1 << 23; // of a slider's pictures
+const MOST_MS = 2000; // of making them, at what the quickest so far took
 
 /** @param {ArrayBuffer} buffer @param {Args} args @param {number} sent @returns {Frame} */
 export function parse(buffer, args, sent) {
@@ -34,14 +40,25 @@ export function parse(buffer, args, sent) {
   };
 }
 
+/** Arguments by what they say, in whatever order. @param {Args} args */
+function key({ base, moves, dims, label }) {
+  return JSON.stringify([base, Object.entries(moves).sort(), Object.entries(dims).sort(), label]);
+}
+
 export class Live {
   constructor() {
     /** @type {Set<(frame: Frame) => void>} */
     this.listeners = new Set();
     /** @type {Set<(up: boolean) => void>} */
     this.watchers = new Set();
-    /** @type {{id: number, args: Args, sent: number} | null} */
+    /** @type {{id: number, args: Args, sent: number, late: boolean} | null} */
     this.underway = null;
+    /** @type {{id: number, of: string, keys: string[]} | null} the slider drawn ahead */
+    this.slider = null;
+    /** @type {Map<string, ArrayBuffer>} replies held, by the key of their arguments */
+    this.held = new Map();
+    /** Of one picture, as those so far were. */
+    this.cost = { bytes: 0, ms: Infinity };
     /** @type {Args | null} */
     this.waiting = null;
     /** @type {Args | null} */
@@ -52,6 +69,7 @@ export class Live {
       open: () => {
         this.#turn(true);
         this.underway = null;
+        this.forget();
         this.waiting ??= this.newest;
         this.#send();
       },
@@ -60,10 +78,51 @@ export class Live {
     });
   }
 
-  /** Asks for a picture; sent at once when nothing is under way. @param {Args} args */
+  /** Shows a picture that is held, or asks for it: at once when nothing is under way.
+   * @param {Args} args */
   want(args) {
-    this.newest = this.waiting = args;
+    this.newest = args;
+    const held = this.held.size > 0 ? this.held.get(key(args)) : undefined;
+    if (held) {
+      this.waiting = null;
+      if (this.underway) this.underway.late = true;
+      this.#tell(parse(held, args, performance.now()));
+      return;
+    }
+    this.waiting = args;
     if (!this.underway) this.#send();
+  }
+
+  /**
+   * Has the pictures at a slider's other places made, the nearest first, if that is soon done.
+   *
+   * @param {string} along "moves.NAME", "dims.INDEX" or "base.t"
+   * @param {number} here where the slider is
+   * @param {number[]} places where it can be
+   * @param {(place: number) => Args} at what is shown there
+   */
+  ahead(along, here, places, at) {
+    const of = `${along} ${key(at(0))}`;
+    if (this.slider?.of === of) return;
+    const { bytes, ms } = this.cost;
+    if (places.length * bytes > MOST_BYTES || places.length * ms > MOST_MS) return;
+    const values = [...places].sort((a, b) => Math.abs(a - here) - Math.abs(b - here));
+    const id = this.next++;
+    if (!this.socket.send(JSON.stringify({ id, args: at(here), along, values }))) return;
+    this.held.clear();
+    this.slider = { id, of, keys: values.map((place) => key(at(place))) };
+  }
+
+  /** What is held is no longer true. */
+  forget() {
+    this.slider = null;
+    this.held.clear();
+  }
+
+  /** What is shown has changed, although its arguments have not. @param {Args} args */
+  renew(args) {
+    this.forget();
+    this.want(args);
   }
 
   /** @param {(frame: Frame) => void} listener */
@@ -90,17 +149,29 @@ export class Live {
     if (!args) return;
     const id = this.next++;
     if (!this.socket.send(JSON.stringify({ id, args }))) return;
-    this.underway = { id, args, sent: performance.now() };
+    this.underway = { id, args, sent: performance.now(), late: false };
     this.waiting = null;
   }
 
   /** @param {ArrayBuffer} buffer */
   #arrived(buffer) {
+    const view = new DataView(buffer);
+    const id = view.getUint32(0, true);
+    if (view.getUint8(9) & IS_AHEAD) {
+      if (id === this.slider?.id) this.held.set(this.slider.keys[view.getUint16(10, true)], buffer);
+      return;
+    }
     const asked = this.underway;
-    if (!asked || new DataView(buffer).getUint32(0, true) !== asked.id) return;
+    if (!asked || id !== asked.id) return;
     this.underway = null;
     this.#send();
-    const frame = parse(buffer, asked.args, asked.sent);
+    if (asked.late) return; // a newer one is shown, which was held
+    this.#tell(parse(buffer, asked.args, asked.sent));
+  }
+
+  /** @param {Frame} frame */
+  #tell(frame) {
+    if (!frame.error) this.cost = { bytes: frame.pixels.length, ms: Math.min(this.cost.ms, frame.ms) };
     for (const listener of this.listeners) listener(frame);
   }
 }

@@ -75,7 +75,8 @@ async function start() {
   };
 
   studio.events.subscribe("session", () => renew(studio));
-  studio.events.subscribe("geodesic", () => live.want(args.shown()));
+  studio.events.subscribe("geodesic", () => live.renew(args.shown()));
+  studio.events.subscribe("map", () => live.forget());
   name(place("run"), studio);
   studio.overlay = openView(place("view"), studio).overlay;
   openMap(place("map"), studio, picker);
@@ -103,6 +104,7 @@ function focusMap(studio) {
  * @param {import("./types.js").Studio} studio */
 async function renew(studio) {
   const { id } = studio.session;
+  studio.live.forget();
   await studio.refresh();
   if (studio.session.id === id) return;
   history.replaceState(null, "", location.pathname); // the state was one of the other run

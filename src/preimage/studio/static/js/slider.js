@@ -14,6 +14,9 @@ function niceStep(span) {
   return decade * (rough / decade < 1.5 ? 1 : rough / decade < 3.5 ? 2 : 5);
 }
 
+/** Without what adding up steps leaves behind. @param {number} value */
+const tidy = (value) => Number(value.toFixed(6));
+
 /**
  * @param {{name: string, unit: string, low: number, high: number,
  *   badge: {text: string, title: string} | null}} about
@@ -23,7 +26,9 @@ export function slider({ name, unit, badge, ...ends }, change) {
   const step = niceStep(ends.high - ends.low);
   const digits = Math.max(0, -Math.floor(Math.log10(step)));
   // Ends on the grid of steps: else the slider could not come back to nought.
-  const [low, high] = [Math.floor(ends.low / step) * step, Math.ceil(ends.high / step) * step];
+  const [first, last] = [Math.floor(ends.low / step), Math.ceil(ends.high / step)];
+  const [low, high] = [first * step, last * step];
+  const places = Array.from({ length: last - first + 1 }, (_, k) => tidy(low + k * step));
   const id = freshId();
   const range = h("input", { type: "range", class: "slide", id, min: String(low), max: String(high), step: String(step), value: "0" });
   const value = h("input", { type: "text", inputMode: "decimal", class: "value", value: "0", "aria-label": `${name}, value` });
@@ -69,7 +74,7 @@ export function slider({ name, unit, badge, ...ends }, change) {
     set(to);
   }
 
-  range.addEventListener("input", () => put(Number(Number(range.value).toFixed(6))));
+  range.addEventListener("input", () => put(tidy(Number(range.value))));
   range.addEventListener("dblclick", () => put(0));
   range.addEventListener("keydown", (event) => {
     if (event.key !== "Backspace" && event.key !== "Delete") return;
@@ -87,6 +92,7 @@ export function slider({ name, unit, badge, ...ends }, change) {
   return {
     element,
     name,
+    places,
     set,
     /** @param {string} message or nothing */
     complain(message) {

@@ -18,6 +18,7 @@ export const icon = "blend";
 export const key = "b";
 export const hint = "Two pictures, and everything between them. Drop images here, or click a slot to choose.";
 
+const SHARES = Array.from({ length: 101 }, (_, k) => k / 100); // where its slider can be
 const FILM = 7; // pictures of the strip
 const FRAMES = 30; // of an animation, one way
 const SHELF = 10; // pictures shown lately
@@ -153,7 +154,9 @@ function walk(studio) {
   /** @param {number} share */
   function move(share) {
     mark(share);
-    if (ready()) args.set(at(share), { gesture: "blend" });
+    if (!ready()) return;
+    args.set(at(share), { gesture: "blend" });
+    studio.live.ahead("base.t", share, SHARES, at);
   }
 
   /** @param {number} share */

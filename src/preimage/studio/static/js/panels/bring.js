@@ -172,7 +172,7 @@ export function mount(element, studio) {
   function showFound(first) {
     const args = studio.args.get();
     if (!current) return;
-    if (args.base.kind === "image" && args.base.id === current) studio.live.want(studio.args.shown());
+    if (args.base.kind === "image" && args.base.id === current) studio.live.renew(studio.args.shown());
     else if (first && !session.encoder) studio.show({ kind: "image", id: current });
     if (first) studio.say("Found. You can edit it now.");
   }

@@ -68,25 +68,28 @@ export function mount(element, studio) {
   function direction(direction) {
     const { name, unit, low, high } = direction;
     const badge = badgeOf(direction);
-    return row(`moves.${name}`, { name: directionName(name), unit, low, high, badge }, (value, gesture) => {
-      const moves = value === 0 ? without(args.get().moves, name) : { ...args.get().moves, [name]: value };
-      args.patch({ moves }, { gesture });
+    return row(`moves.${name}`, { name: directionName(name), unit, low, high, badge }, (value) => {
+      const { moves } = args.get();
+      return { ...args.get(), moves: value === 0 ? without(moves, name) : { ...moves, [name]: value } };
     });
   }
 
   /** @param {import("../types.js").Dimension} dim */
   function dimension({ index, low, high }) {
     const name = String(index);
-    return row(`dims.${index}`, { name: `Latent ${index}`, unit: "", low, high, badge: null }, (value, gesture) => {
-      const dims = value === 0 ? without(args.get().dims, name) : { ...args.get().dims, [name]: value };
-      args.patch({ dims }, { gesture });
+    return row(`dims.${index}`, { name: `Latent ${index}`, unit: "", low, high, badge: null }, (value) => {
+      const { dims } = args.get();
+      return { ...args.get(), dims: value === 0 ? without(dims, name) : { ...dims, [name]: value } };
     });
   }
 
   /** @param {string} where @param {Parameters<typeof slider>[0]} about
-   * @param {(value: number, gesture: string) => void} change */
-  function row(where, about, change) {
-    const made = slider(about, (value) => change(value, where));
+   * @param {(value: number) => import("../types.js").Args} at */
+  function row(where, about, at) {
+    const made = slider(about, (value) => {
+      args.set(at(value), { gesture: where });
+      studio.live.ahead(where, value, made.places, at);
+    });
     rows.set(where, made);
     return made.element;
   }
