@@ -20,8 +20,8 @@ What is drawn at once is thinned to one a cell of the screen: {among} among the 
 {smallest:,} by themselves at their smallest."""
 
 
-EACH = """Of the slider that moves, the pictures at its other places are made while nobody waits, and
-one that the page holds is shown without asking. *Asked for each* is a page that is kept from that:
+EACH = """Of the slider that moves, the pictures at its other places are made while nobody waits.
+What the page holds is shown without asking. *Asked for each* is a page that is kept from that:
 the first movement of a slider, and sliders whose pictures would take more than 8 MB or two seconds.
 There a decode takes 2 ms when the one before it was a moment ago, 5 ms after a pause of 40 ms, when
 its 21 MB of weights come from memory again, and 6 to 8 ms beside a browser on the same two cores;
