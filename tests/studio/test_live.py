@@ -16,6 +16,7 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from preimage.studio import live
+from preimage.studio.ahead import Ahead, next_few
 from preimage.studio.app import Studio
 from preimage.studio.args import parse
 from preimage.studio.live import Conversation, error_frame
@@ -179,6 +180,12 @@ def test_what_cannot_be_drawn_ahead_is_left_without_a_word(client: TestClient, w
         socket.send_text(json.dumps({"id": 1, **wrong}))
         socket.send_text(json.dumps({"id": 2, "args": ARGS}))
         assert unpacked(socket.receive_bytes())[0] == 2
+
+
+def test_a_slider_that_fails_is_tried_once(studio: Studio) -> None:
+    slider = Ahead(1, ARGS, "moves.nothing of that name", [1.0] * 9)
+    assert next_few(studio.workspace, slider) == []
+    assert slider.done
 
 
 def test_a_slider_of_too_many_places_is_no_request(client: TestClient) -> None:

@@ -21,7 +21,7 @@ from preimage.runs import directions as direction_files
 from preimage.studio.args import Args, ArgsError, Blend, Mean, Sample, parse, to_json
 from preimage.studio.chart import Chart, shepard
 from preimage.studio.quick import quick
-from preimage.studio.render import find, meanwhile, render
+from preimage.studio.render import find, meanwhile, render, render_several
 from preimage.studio.workspace import Workspace
 
 Opened = Callable[[Path], Workspace]
@@ -183,6 +183,20 @@ def test_a_conditional_model_is_told_a_class_always(opened: Opened, flat: Path) 
     with pytest.raises(ArgsError, match="no class 'cat'") as error:
         render(workspace, parse({"label": "cat"}))
     assert error.value.where == "label"
+
+
+@pytest.mark.parametrize("which", ["trained", "flat"])
+def test_several_pictures_are_those_of_each(
+    opened: Opened, request: pytest.FixtureRequest, which: str
+) -> None:
+    workspace = opened(request.getfixturevalue(which))
+    label = workspace.model.classes[-1] if workspace.model.conditional else None
+    wanted = [parse({"base": {"kind": "sample", "seed": k}, "label": label}) for k in range(5)]
+    for many, args in zip(render_several(workspace, wanted), wanted, strict=True):
+        one = render(workspace, args, exact=True)
+        assert torch.equal(many.z, one.z)
+        assert (many.label, many.fade) == (one.label, one.fade)
+        assert np.abs(many.pixels.astype(int) - one.pixels).max() <= 1
 
 
 def test_what_is_wrong_is_said_where_it_is(workspace: Workspace) -> None:
