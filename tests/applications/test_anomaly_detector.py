@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,10 +12,11 @@ from test_anomaly_scores import SIDE, good_images, linear_model
 from torch import Tensor
 
 from preimage.applications.anomaly import Detector, suite, tuning
-from preimage.applications.anomaly.calibration import BorderCalibration
+from preimage.applications.anomaly.calibration import BorderCalibration, Standard
 from preimage.applications.anomaly.combining import auroc
-from preimage.applications.anomaly.defects import FORMS
+from preimage.applications.anomaly.defects import FORMS, clouds
 from preimage.applications.anomaly.scores.score import Reading
+from preimage.applications.anomaly.scores.unet import PlantedDefects
 from preimage.applications.anomaly.tuning import Tuning
 from preimage.core import InputError
 
@@ -156,6 +159,64 @@ def test_maps_are_summed_by_their_weights() -> None:
     parts = suite.Parts(dict.fromkeys(maps, plain), {"one": 0.25, "two": 0.75}, ())
     _, total = parts({name: Reading(maps=m) for name, m in maps.items()}, (8, 9))
     assert torch.allclose(total, (0.25 * maps["one"] + 0.75 * maps["two"]) / 0.5)
+
+
+def test_what_only_one_map_shows_makes_an_image_as_odd_as_that_map_alone_would() -> None:
+    g = torch.Generator().manual_seed(0)
+    names = ("one", "two", "three", "four")
+    plain = BorderCalibration(torch.zeros(1, 1), torch.ones(1, 1))
+    parts = suite.Parts(dict.fromkeys(names, plain), dict.fromkeys(names, 0.25), ())
+
+    def images(n: int, spot: float) -> dict[str, Tensor]:
+        maps = {name: (k + 1) * torch.randn(n, 40, 50, generator=g) for k, name in enumerate(names)}
+        maps["one"][:, 5:7, 5:7] += spot  # of the smallest noise, and drowned by the others'
+        return maps
+
+    good = images(400, 0)
+    tops = Standard.fit(suite.highest_of(good, parts.summed(good)))
+    parts = replace(parts, tops=tops)
+    assert parts.names == ("map: highest", "map: stands out", "map: mean", "map: oddest")
+    sides = [
+        parts({k: Reading(maps=m) for k, m in images(400, s).items()}, (40, 50))[0] for s in (0, 4)
+    ]
+    areas = dict(zip(parts.names, auroc(sides[1], sides[0]).tolist(), strict=True))
+    assert areas["map: highest"] < 0.7
+    assert areas["map: oddest"] > 0.95
+    known = [Reading(maps=torch.zeros(2, 40, 50)) for _ in names]
+    (row, _), total = parts(dict(zip(names, known, strict=True)), (40, 50))
+    assert row[-1] == pytest.approx(float((-tops.middle / tops.spread).max()))
+    assert not total.any()
+
+
+def surfaces(n: int, seed: int) -> Tensor:
+    """Photographs of a rough surface."""
+    g = torch.Generator().manual_seed(seed)
+    return torch.stack([0.2 * clouds((64, 72), 0.5, g)[None] for _ in range(n)]).clamp(-1, 1)
+
+
+def test_on_surfaces_a_net_takes_part_that_is_weighed_on_images_it_has_not_learnt_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brief = functools.partial(PlantedDefects, steps=8, width=4)
+    monkeypatch.setitem(suite.ALONE, "planted-defects", brief)
+    images = surfaces(200, seed=1)
+    odd = [3, 77, 140, 199]
+    images[odd, :, 20:40, 20:40] = 1.0
+    stages: list[str] = []
+    names = ("patches", "planted-defects")
+    made = Detector(scores=names, false_alarms=RATE)
+    made.fit(images, progress=lambda step: stages.append(step.stage))
+    assert "teach a net planted defects" in stages
+    assert len(made.good) == 200 * 0.25 - 25  # the others weighed the scores
+    assert set(odd) <= set(made.suspects)
+    assert len(made.suspects) < 20
+    tensors, config = made.state()
+    again = Detector.from_state(tensors, json.loads(json.dumps(config)), None)
+    x = surfaces(3, seed=2)
+    assert torch.equal(again.decision_function(x), made.decision_function(x))
+    for n, there in ((200, True), (60, False)):
+        auto = Detector(false_alarms=RATE).fit(images[:n])
+        assert ("planted-defects" in auto.options) is there
 
 
 def test_a_net_that_planted_defects_flatter_has_a_third_of_the_map(monkeypatch) -> None:

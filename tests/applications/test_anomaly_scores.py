@@ -149,19 +149,37 @@ def test_a_net_that_was_taught_finds_what_it_was_not_shown() -> None:
     assert torch.allclose(odd[:, :16, :14], again.read(good).maps[:, :16, :14], atol=2.0)  # type: ignore[index]
 
 
+def test_a_net_finds_in_a_mirror_what_it_finds_outside() -> None:
+    net = PlantedDefects(steps=3, width=4)
+    net.fit(good_images(8))
+    x = good_images(3, seed=9)
+    x[:, :, 4:9, 15:20] = 0.9
+    for axes in ((-1,), (-2,), (-1, -2)):
+        seen, mirrored = net.read(x).maps, net.read(x.flip(axes)).maps
+        assert seen is not None
+        assert mirrored is not None
+        assert torch.allclose(mirrored, seen.flip(axes), atol=1e-4)
+
+
 def test_an_image_is_as_odd_as_its_map_says() -> None:
     maps = torch.randperm(4 * 3000).float().reshape(4, 50, 60)
     found = torch.stack(suite.of_map(maps), 1).numpy()
     assert suite.MAP_PARTS == ("highest", "stands out", "mean")
     for row, values in zip(found, maps.flatten(1).numpy(), strict=True):
-        m, s = values.mean(), values.std(ddof=1)
-        assert np.allclose(row, [values.max(), (values.max() - m) / s, m], rtol=1e-4)
+        m, s, high = values.mean(), values.std(ddof=1), np.sort(values)[-3:].mean()
+        assert np.allclose(row, [high, (high - m) / s, m], rtol=1e-4)
+    small = torch.rand(2, 28, 28)
+    assert torch.equal(suite.highest(small), small.amax((1, 2)))
 
 
 def test_what_suits_photographs() -> None:
-    """A model takes part where it can be weighed, and a net that takes minutes only by name."""
+    """A net takes part where it can be weighed: a model, or on surfaces one taught defects."""
     wide, small = [torch.zeros(1, 100, 140), torch.zeros(1, 150, 100)], torch.zeros(2, 1, 28, 28)
-    assert suite.named("auto", wide, None) == {"patches": {"reduce": 2, "light": 12.0}}
+    patches = {"patches": {"reduce": 2, "light": 12.0}}
+    assert suite.named("auto", wide, None) == patches | {"planted-defects": {}}
+    assert suite.named("auto", wide, None, fresh=False) == patches
+    assert suite.named("auto", wide, linear_model(), fresh=False) == patches
+    assert "planted-defects" not in suite.named("auto", wide, linear_model())
     model, edges = linear_model(), {"hog-neighbours", "hog-distance", "hog-residual"}
     assert set(suite.named("auto", small, model)) == edges | {"reconstruction", "density"}
     assert set(suite.named("auto", small, model, fresh=False)) == edges

@@ -28,7 +28,7 @@ from preimage.inversion.fingerprint import fingerprint
 from preimage.runs.files import read_json, readable_errors, write_bytes, write_json
 
 FOLDER, DEFAULT = "detectors", "default"
-FORMAT = 2
+FORMAT = 3
 NAMES = re.compile(r"\w[\w+-]{0,99}")
 TENSORS, FACTS = "detector.safetensors", "detector.json"
 CHANNELS = 64  # of a photograph, at most
@@ -145,6 +145,9 @@ def _made(content: dict[str, torch.Tensor], facts: dict[str, Any], model: Latent
     _check_framing(inspector.framing)
     if not len(detector.parts.names) == len(detector.weights) == len(detector.standard.middle):
         raise ValueError("its scores are of another version")
+    tops = detector.parts.tops
+    if tops is not None and len(tops.middle) != len(detector.parts.weights) + 1:
+        raise ValueError("its maps are of another version")
     return inspector
 
 

@@ -101,9 +101,9 @@ class Detector:
         model: whose scores take part, if `validation` is given. validation: good images to set the
             threshold on, which neither the model nor the scores have learnt from; without them a
             share of `images` is held out. Scores of nets are standardised and weighed on half of
-            `validation`, and the threshold is set on the other, if that leaves FRESH images to
-            weigh on; if not, "auto" does without the model, and scores asked for by name are
-            weighed on `images`, where a model that was trained on these is given too much.
+            those, and the threshold is set on the other, if that leaves FRESH images to weigh on
+            that no net has learnt from; if not, "auto" does without nets, and scores asked for by
+            name are weighed on `images`, where a net that was taught these is given too much.
         groups: (N,), alike for photographs of one thing, which then are never told apart by one
             of them having been learnt.
 
@@ -116,13 +116,15 @@ class Detector:
         self.model = model
         fitted, calibration = self._split(images, validation, groups)
         held = chosen(images, calibration) if validation is None else checked(validation)
-        spare = 0 if validation is None else spared(len(held), self.false_alarms)
+        spare = spared(len(held), self.false_alarms)
+        if model is not None and validation is None:
+            spare = 0  # for all that is known the model has learnt from them
         self.options = suite.named(self.wanted, images, model, fresh=spare > 0)
         if self.wanted == "auto" and model is not None and not spare and progress is not None:
             progress(Step(0, 1, stage="fit scores", notes=(WITHOUT_MODEL,)))
+        order = torch.randperm(len(held), generator=seeds.generator(self.seed, "fresh"))
         fresh = None
         if spare and any(name in suite.NETS for name in self.options):
-            order = torch.randperm(len(held), generator=seeds.generator(self.seed, "fresh"))
             fresh, held = chosen(held, order[:spare]), chosen(held, order[spare:])
         taught = chosen(images, fitted)
         tuning = Tuning(self.options, model, taught, fresh=fresh, seed=self.seed)
@@ -138,13 +140,15 @@ class Detector:
         first = suite.trusted(self.wanted, images)
         at = None if first is None else self.parts.names.index(first)
         self.weights = balanced_weights(standard, bad, trusted=at)
-        own = standard @ self.weights if fresh is None else self.decision_function(taught)
         self.good = self.decision_function(held)
         self.threshold = conformal_threshold(self.good, self.false_alarms)
-        suspected = fitted[own > suspicious(own)]
+        own = self.standard(tuning.own) @ self.weights
+        suspected = [fitted[own > suspicious(own)]]
         if validation is None:
-            suspected = torch.cat([suspected, calibration[self.good > suspicious(own)]])
-        self.suspects = suspected.sort().values.tolist()
+            unseen = self.good if fresh is None else torch.cat([standard @ self.weights, self.good])
+            rest = calibration if fresh is None else calibration[order]
+            suspected.append(rest[unseen > suspicious(own)])
+        self.suspects = torch.cat(suspected).sort().values.tolist()
         return self
 
     def decision_function(self, images: Images) -> Tensor:
@@ -209,6 +213,9 @@ class Detector:
         for name, border in {**self.parts.borders, "": self.surface}.items():
             tensors |= {f"border/{name}/mean": border.mean, f"border/{name}/std": border.std}
         tensors |= {f"standard/{f.name}": getattr(self.standard, f.name) for f in fields(Standard)}
+        if self.parts.tops is not None:
+            tops = self.parts.tops
+            tensors |= {f"tops/{f.name}": getattr(tops, f.name) for f in fields(Standard)}
         tensors |= {"weights": self.weights, "good": self.good}
         config = {
             "options": self.options,
@@ -248,8 +255,9 @@ class Detector:
             for name in (*config["borders"], "")
         }
         found.surface = borders.pop("")
-        found.parts = suite.Parts(borders, config["map_weights"], tuple(config["direct"]))
-        found.standard = Standard(tensors["standard/middle"], tensors["standard/spread"])
+        tops = _standard(tensors, "tops") if len(config["map_weights"]) > 1 else None
+        found.parts = suite.Parts(borders, config["map_weights"], tuple(config["direct"]), tops)
+        found.standard = _standard(tensors, "standard")
         found.weights, found.good = tensors["weights"], tensors["good"]
         found.threshold = conformal_threshold(found.good, found.false_alarms)
         found.suspects = list(config["suspects"])
@@ -296,6 +304,10 @@ class Detector:
         if not (~out).any():
             raise InputError("all good images are of one group; give more groups, or none")
         return (~out).nonzero()[:, 0], out.nonzero()[:, 0]
+
+
+def _standard(tensors: Mapping[str, Tensor], name: str) -> Standard:
+    return Standard(*(tensors[f"{name}/{field.name}"] for field in fields(Standard)))
 
 
 def spared(n: int, false_alarms: float) -> int:

@@ -5,23 +5,25 @@ defect put in. From these readings come the calibration of maps, their weights i
 and the parts that the detector weighs. In the end every score is fitted to all images.
 
 Where good images are given that nothing was fitted to, neither a score nor the model, these are
-read instead, by scores fitted once.
+read instead, by scores fitted once: it would take too long to teach nets in folds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from preimage.applications.anomaly import suite
-from preimage.applications.anomaly.calibration import BorderCalibration
+from preimage.applications.anomaly.calibration import BorderCalibration, Standard
 from preimage.applications.anomaly.combining import capped, weights
 from preimage.applications.anomaly.defects import FORMS, WHOLE, defective
 from preimage.applications.anomaly.images import Images, chosen, one_size
 from preimage.applications.anomaly.scores.score import Reading, Score
+from preimage.applications.anomaly.scores.unet import PlantedDefects
 from preimage.core import LatentModel, Step, seeds
 
 FOLDS = 2
@@ -30,12 +32,13 @@ PIXELS = 100  # of each defective image, that maps are weighed by: half of them 
 
 
 class Tuning:
-    """`run` does it all, and leaves `scores`, `parts`, `surface`, `good` and `bad`."""
+    """`run` does it all, and leaves `scores`, `parts`, `surface`, `good`, `bad` and `own`."""
 
     scores: dict[str, Score]  # fitted to all images to learn from
     parts: suite.Parts
     surface: BorderCalibration  # of the summed map
     good: Tensor  # (N, P): parts of good images, out of fold
+    own: Tensor  # (N, P): of those that were learned from, out of fold for all scores but nets
     bad: dict[str, Tensor]  # form of the defect → (M, P), out of fold
 
     def __init__(
@@ -54,18 +57,17 @@ class Tuning:
     def run(self, groups: Tensor | None = None) -> Iterator[Step]:
         """groups: (N,), alike for images that are never to be in different folds."""
         total, n = FOLDS + 6, len(self.images)
+        taught = torch.arange(len(self.taught)) if groups is None else groups
         if self.fresh is None:
-            folds = self._folds(torch.arange(n) if groups is None else groups)
+            folds = self._folds(taught)
             fitted = []
             for k in range(FOLDS):
                 yield Step(k, total, stage="fit scores to half of the images")
-                fitted.append(self._fitted((folds != k).nonzero()[:, 0]))
+                fitted.append((yield from self._fitted((folds != k).nonzero()[:, 0])))
         else:
-            minutes = any(name in suite.TAUGHT for name in self.options)
-            stage = "fit scores; a net is taught for some minutes" if minutes else "fit scores"
-            yield Step(0, total, stage=stage)
+            yield Step(0, total, stage="fit scores")
             folds = torch.zeros(n, dtype=torch.long)
-            fitted = [self._fitted(torch.arange(len(self.taught)))]
+            fitted = [(yield from self._fitted(torch.arange(len(self.taught))))]
         some = torch.randperm(n, generator=seeds.generator(self.seed, "planted"))[:PLANTED]
         yield Step(FOLDS, total, stage="read good images")
         borders, direct = self._calibrated(fitted, folds, some)
@@ -77,6 +79,7 @@ class Tuning:
         if borders:
             yield Step(FOLDS + 2, total, stage="weigh heat maps")
             self.parts = suite.Parts(borders, self._map_weights(fitted, folds, planted), direct)
+            self.parts = replace(self.parts, tops=self._tops(fitted, folds[some], some))
         self.bad = {}
         for form, (index, images, _) in planted.items():
             yield Step(FOLDS + 3, total, stage=f"read planted defects: {form}")
@@ -85,7 +88,11 @@ class Tuning:
         self.good, maps = self._parts(fitted, folds, self.images, maps_of=some)
         self.surface = BorderCalibration.fit(maps)
         yield Step(FOLDS + 5, total, stage="fit scores to all images")
-        self.scores = self._fitted(torch.arange(n)) if self.fresh is None else fitted[0]
+        if self.fresh is None:
+            self.scores, self.own = (yield from self._fitted(torch.arange(n))), self.good
+        else:
+            self.scores = fitted[0]
+            self.own = yield from self._own(self._folds(taught))
 
     def _folds(self, groups: Tensor) -> Tensor:
         """Which fold each image is in, whole groups together: (N,)."""
@@ -93,10 +100,28 @@ class Tuning:
         order = torch.randperm(len(kinds), generator=seeds.generator(self.seed, "folds"))
         return (order % FOLDS)[member]
 
-    def _fitted(self, index: Tensor) -> dict[str, Score]:
-        scores = suite.made(self.options, self.model)
+    def _own(self, folds: Tensor) -> Generator[Step, None, Tensor]:
+        """Parts of the images learned from. Read in fold, what knows them by heart finds none odd;
+        nets, which take too long to be taught again, have seen many crops of each."""
+        quick = [name for name in self.options if name not in suite.NETS]
+        again = []
+        for k in range(FOLDS):
+            refitted = yield from self._fitted((folds != k).nonzero()[:, 0], only=quick)
+            again.append({**self.scores, **refitted})
+        return self._parts(again, folds, self.taught)[0]
+
+    def _fitted(
+        self, index: Tensor, *, only: Collection[str] | None = None
+    ) -> Generator[Step, None, dict[str, Score]]:
+        names = self.options if only is None else only
+        options = {name: self.options[name] for name in names}
+        scores, images = suite.made(options, self.model), chosen(self.taught, index)
         for score in scores.values():
-            score.fit(chosen(self.taught, index), seed=self.seed)
+            if isinstance(score, PlantedDefects):
+                for step in score.teach(images, seed=self.seed):
+                    yield Step(step, score.steps, stage="teach a net planted defects")
+            else:
+                score.fit(images, seed=self.seed)
         return scores
 
     def _by_fold(
@@ -158,6 +183,16 @@ class Tuning:
         found = weights(torch.cat(good), [part for part in bad if len(part)])
         found = capped(found, torch.tensor([name in suite.TAUGHT for name in borders]))
         return {name: w for name, w in zip(borders, found.tolist(), strict=True) if w > 0}
+
+    def _tops(self, fitted: list[dict[str, Score]], folds: Tensor, some: Tensor) -> Standard | None:
+        """The highest of good images' maps; None where there is but one map."""
+        if len(self.parts.weights) < 2:
+            return None
+        found = []
+        for _, x, read in self._by_fold(fitted, folds, chosen(self.images, some)):
+            maps = self.parts.maps(read, (x.shape[2], x.shape[3]))
+            found.append(suite.highest_of(maps, self.parts.summed(maps)))
+        return Standard.fit(torch.cat(found))
 
     def _parts(
         self,

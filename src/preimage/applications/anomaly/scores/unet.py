@@ -8,6 +8,7 @@ it may miss, so it stands beside scores that know good images only.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,9 @@ from preimage.core import seeds
 from preimage.training.precision import bfloat16
 
 CROP, BATCH = 96, 16
+TOLD = 5  # steps between two reports
 PLENTY = 0.3  # of crops stay good
+MIRRORS = ((), (-1,), (-2,), (-1, -2))
 GRAIN = 4  # sides are padded to a multiple of this many pixels of the halved image
 
 
@@ -65,6 +68,11 @@ class PlantedDefects:
         self._net: UNet | None = None
 
     def fit(self, images: Images, *, seed: int = 0) -> None:
+        for _ in self.teach(images, seed=seed):
+            pass
+
+    def teach(self, images: Images, *, seed: int = 0) -> Iterator[int]:
+        """`fit`, which takes minutes, and now and then says how many steps are done."""
         g = seeds.generator(seed, "planted defects")
         good = [normalised(x[None], self.light)[0] for x in images]
         crop = min(CROP, *(side // 8 * 8 for x in good for side in x.shape[1:]))
@@ -86,14 +94,17 @@ class PlantedDefects:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            if step % TOLD == 0:
+                yield step
         self.state = {k: v.detach().clone().contiguous() for k, v in net.state_dict().items()}
         self._net = None  # opened again from the state, so that both read alike to the last bit
 
     def read(self, x: Tensor) -> Reading:
         u, (H, W), grain = normalised(x, self.light), x.shape[2:], 2 * GRAIN
         u = F.pad(u, (0, -W % grain, 0, -H % grain), mode="replicate")
-        with torch.no_grad():
-            logits = self._opened(x.shape[1])(u)[:, 0]
+        net = self._opened(x.shape[1])
+        with torch.no_grad():  # as it was taught mirror images, it is asked for all four
+            logits = torch.stack([net(u.flip(axes)).flip(axes)[:, 0] for axes in MIRRORS]).mean(0)
         return Reading(maps=logits[:, : -(-H // 2), : -(-W // 2)])
 
     def _opened(self, channels: int) -> UNet:
