@@ -11,8 +11,9 @@ Forest, PCA reconstruction and pixel nearest neighbours, and each of the detecto
 With -model, on three classes: a `vae-pca` of a few hundred steps on three quarters of the training
 images of the class takes part, and its scores and the threshold come from the rest. Magnetic tiles:
 half of the tiles' good photographs teach, the other half and all defective photographs are judged,
-and the halves are swapped; with -patches, without the net that is taught planted defects. Every class and half is a file in results/anomaly, which a second call
-does not make again; results/anomaly-DATA.json is the sum.
+and the halves are swapped; with -patches, without the net that is taught planted defects. Every
+class and half is a file in results/anomaly, which a second call does not make again;
+results/anomaly-DATA.json is the sum.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ good photographs; the other half may have pixels as odd, but these make no photo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -22,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preimage.applications.anomaly import suite
 from preimage.applications.anomaly.calibration import (
     conformal_p_values,
     conformal_threshold,
@@ -205,8 +203,8 @@ def fitted(
     n, least = len(photos), enough(len(photos), false_alarms)
     order = torch.randperm(n, generator=seeds.generator(seed, "held-out photographs"))
     held = max(round(HELDOUT * n), least)
-    if model is not None or suite.taught_by(scores, _shortest(photos, framing)):
-        held = min(2 * held, n // 2)  # half of these are to weigh scores of nets on
+    if model is not None:  # half of these are to weigh its scores on
+        held = min(2 * held, n // 2)
     each = -(-MOST // (n - held))
     tiles, group = _some_tiles(photos, framing, order[held:].sort().values, each, seed, progress)
     others, heldout = _some_tiles(photos, framing, order[:held].sort().values, 1, seed, progress)
@@ -271,14 +269,6 @@ def enough(n: int, false_alarms: float) -> int:
             f"{max(FEWEST, 2 * least)}; give more{mend}"
         )
     return least
-
-
-def _shortest(photos: Source, framing: Framing) -> int:
-    """The shorter side of a tile of the first photograph that can be opened; 0 where none can."""
-    for k in range(len(photos)):
-        with suppress(InputError):
-            return min(framing.tiling(photos.open(k).size).tile)
-    return 0
 
 
 def _some_tiles(
