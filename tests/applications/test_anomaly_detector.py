@@ -144,6 +144,16 @@ def test_photographs_of_one_thing_are_never_apart() -> None:
     assert folds.bincount().tolist() == [40, 40]
 
 
+def test_images_of_one_group_cannot_be_halved() -> None:
+    images, one = good_images(60), [0] * 60
+    with pytest.raises(InputError, match="all good images are of one group"):
+        Detector(false_alarms=0.1).fit(images, groups=one, validation=good_images(60, seed=2))
+    made = Detector(scores="density", false_alarms=0.1).fit(
+        images, model=linear_model(), groups=one, validation=good_images(80, seed=2)
+    )
+    assert len(made.good) == 40
+
+
 def test_a_threshold_is_set_on_as_many_as_its_rate_takes_and_on_none_that_weighed(
     detector: Detector,
 ) -> None:

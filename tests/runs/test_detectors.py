@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -10,15 +12,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from scipy import ndimage
 from torch import Tensor
 
 import preimage as pi
 from preimage.api.anomalies import Inspector
-from preimage.applications.anomaly import inspection
+from preimage.applications.anomaly import inspection, suite
 from preimage.applications.anomaly.framing import Framing, as_they_are, for_model
 from preimage.applications.anomaly.judging import judged
 from preimage.applications.anomaly.photos import InMemory, Picture, Pictures
+from preimage.applications.anomaly.scores.unet import PlantedDefects
 from preimage.core import ImageSpec, InputError
 from preimage.data.archives import Item
 from preimage.runs.detectors import load_detector, save_detector
@@ -301,3 +305,51 @@ def test_a_picture_that_is_no_image_is_refused(inspector) -> None:
         inspector.inspect(torch.full((1, 48, 64), float("nan")))
     with pytest.raises(InputError, match="3 channels"):
         inspector.inspect(torch.zeros(3, 48, 64))
+
+
+@pytest.fixture(scope="module")
+def of_two_maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved detector that goes by two maps and their sum."""
+    run = tmp_path_factory.mktemp("two-maps")
+    framing, names = as_they_are(1, [(48, 64)], None)[0], ("patches", "planted-defects")
+    with pytest.MonkeyPatch.context() as patch:
+        brief = functools.partial(PlantedDefects, steps=3, width=4)
+        patch.setitem(suite.ALONE, "planted-defects", brief)
+        made = inspection.fitted(Good(24), framing, scores=names, false_alarms=0.15)
+    assert made.detector.parts.tops is not None
+    save_detector(run, made)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("tensors", "maps"),
+    [
+        ({"tops/spread": torch.ones(2)}, {}),
+        ({"tops/middle": torch.ones(3, 3)}, {}),
+        ({"tops/spread": torch.tensor([1.0, float("nan"), 1.0])}, {}),
+        ({"tops/spread": torch.tensor([1.0, 0.0, 1.0])}, {}),
+        ({"tops/middle": torch.tensor([1.0, float("inf"), 1.0])}, {}),
+        ({"standard/middle": torch.ones(1)}, {}),
+        ({"weights": torch.full((4,), float("nan"))}, {}),
+        ({}, {"another": 0.5}),
+        ({}, {"patches": "x"}),
+        ({}, {"patches": -0.5}),
+        ({}, {"patches": 1e400}),
+        ({}, {"patches": True}),
+    ],
+)
+def test_what_weighs_by_no_number_is_not_opened(
+    of_two_maps: Path, tmp_path: Path, tensors: dict, maps: dict
+) -> None:
+    model = pi.wrap(torch.nn.Linear(2, 16), data=ImageSpec(1, 4, 4), space=pi.LatentSpace((2,)))
+    shutil.copytree(of_two_maps / "detectors", tmp_path / "detectors")
+    folder = tmp_path / "detectors" / "default"
+    content = load_file(folder / "detector.safetensors")
+    changed = {f"detector/{key}": value for key, value in tensors.items()}
+    assert changed.keys() <= content.keys()
+    save_file({**content, **changed}, folder / "detector.safetensors")
+    facts = json.loads((folder / "detector.json").read_text())
+    facts["detector"]["map_weights"] |= maps
+    (folder / "detector.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match="fit it again with"):
+        load_detector(tmp_path, model)

@@ -6,7 +6,9 @@ import asyncio
 import json
 import struct
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,8 @@ from settling import run_alone
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
-from preimage.studio import live
-from preimage.studio.ahead import Ahead, next_few
+from preimage.studio import ahead, live
+from preimage.studio.ahead import SHORT, Ahead, next_few
 from preimage.studio.app import Studio
 from preimage.studio.args import parse
 from preimage.studio.live import Conversation, error_frame
@@ -168,7 +170,6 @@ def test_a_blend_is_drawn_ahead_from_end_to_end(client: TestClient, studio: Stud
         {"args": ARGS, "along": "moves.nothing of that name", "values": [1, 2]},
         {"args": ARGS, "along": "dims.1", "values": ["x"]},
         {"args": ARGS, "along": "dims.1", "values": [1e99]},
-        {"args": ARGS, "along": "nonsense", "values": [1]},
         {"args": ARGS, "along": "base.t", "values": [0.5]},
         {"args": "x", "along": "dims.1", "values": [1]},
         {"args": ARGS, "along": "dims.1", "values": []},
@@ -178,8 +179,10 @@ def test_a_blend_is_drawn_ahead_from_end_to_end(client: TestClient, studio: Stud
 def test_what_cannot_be_drawn_ahead_is_left_without_a_word(client: TestClient, wrong: dict) -> None:
     with connected(client) as socket:
         socket.send_text(json.dumps({"id": 1, **wrong}))
-        socket.send_text(json.dumps({"id": 2, "args": ARGS}))
-        assert unpacked(socket.receive_bytes())[0] == 2
+        for number in (2, 3):
+            time.sleep(0.2)  # until it was tried
+            socket.send_text(json.dumps({"id": number, "args": ARGS}))
+            assert unpacked(socket.receive_bytes())[0] == number
 
 
 def test_a_slider_that_fails_is_tried_once(studio: Studio) -> None:
@@ -196,6 +199,73 @@ def test_a_slider_of_too_many_places_is_no_request(client: TestClient) -> None:
             assert refusal(socket.receive_bytes())[0] == 0
 
 
+@pytest.mark.parametrize("along", ["base.a", "base.seed", "nonsense", "", 3, None, ["dims.1"]])
+def test_only_what_sliders_move_is_drawn_ahead(client: TestClient, along: Any) -> None:
+    with connected(client) as socket:
+        socket.send_text(json.dumps({"id": 1, "args": ARGS, "along": along, "values": [1]}))
+        assert refusal(socket.receive_bytes())[0] == 0
+
+
+def test_as_many_are_drawn_at_once_as_a_hand_may_wait_for(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = {"seconds": SHORT / 3.5}
+    several = ahead.render_several
+
+    def timed(workspace: Any, wanted: Any) -> list[Any]:
+        return [replace(one, seconds=taken["seconds"]) for one in several(workspace, wanted)]
+
+    monkeypatch.setattr(ahead, "render_several", timed)
+    slider = Ahead(1, ARGS, "dims.1", [0.1 * k for k in range(20)])
+    assert [len(next_few(studio.workspace, slider)) for _ in range(2)] == [1, 3]
+    assert not slider.slow
+    taken["seconds"] = SHORT / 100
+    assert [len(next_few(studio.workspace, slider)) for _ in range(2)] == [3, 4]
+    taken["seconds"] = 2 * SHORT
+    assert [len(next_few(studio.workspace, slider)) for _ in range(2)] == [4, 1]
+    assert slider.slow
+
+
+def test_what_takes_long_is_not_begun_before_the_hand_rests(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
+    def quick_answer(workspace: Any, number: int, args: Any) -> bytes:
+        begun.append("asked")
+        return error_frame(number, "", "")
+
+    def slow_ahead(workspace: Any, slider: Any) -> list[bytes]:
+        begun.append("ahead")
+        slider.drawn += 1
+        slider.each = 1.0
+        return []
+
+    monkeypatch.setattr(live, "answer", quick_answer)
+    monkeypatch.setattr(live, "ahead_answers", slow_ahead)
+    monkeypatch.setattr(live, "STILL", 1.5)
+
+    async def talk() -> None:
+        page = Page()
+        conversation = Conversation(studio, page)  # type: ignore[arg-type]
+        tasks = [asyncio.ensure_future(t) for t in (conversation.listen(), conversation.speak())]
+        slider = {"along": "dims.0", "values": [1, 2]}
+        await page.requests.put(json.dumps({"id": 1, "args": {}, **slider}))
+        for number in range(2, 8):
+            await page.requests.put(json.dumps({"id": number, "args": {}}))
+            await asyncio.sleep(0.05)
+        while len(begun) < 8:
+            await asyncio.sleep(0.005)
+        for task in tasks:
+            task.cancel()
+
+    with ThreadPoolExecutor(1) as one:
+        monkeypatch.setattr(studio, "decoding", one)
+        run_alone(talk())
+    assert sorted(begun[:7]) == ["ahead"] + 6 * ["asked"]
+    assert begun[7] == "ahead"
+
+
 def test_who_waits_goes_first_and_only_the_slider_moved_last_is_drawn_ahead(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,11 +277,11 @@ def test_who_waits_goes_first_and_only_the_slider_moved_last_is_drawn_ahead(
         assert go.acquire(timeout=30)
         return error_frame(number, "", "")
 
-    def slow_ahead(workspace: Any, ahead: Any) -> list[bytes]:
-        begun.append(("ahead", ahead.number))
-        ahead.drawn += 1
+    def slow_ahead(workspace: Any, slider: Any) -> list[bytes]:
+        begun.append(("ahead", slider.number))
+        slider.drawn += 1
         assert go.acquire(timeout=30)
-        return [error_frame(ahead.number, "", "")]
+        return [error_frame(slider.number, "", "")]
 
     monkeypatch.setattr(live, "answer", slow_answer)
     monkeypatch.setattr(live, "ahead_answers", slow_ahead)

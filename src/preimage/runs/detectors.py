@@ -143,11 +143,7 @@ def _made(content: dict[str, torch.Tensor], facts: dict[str, Any], model: Latent
     if not math.isfinite(inspector.pixel_threshold):
         raise ValueError("no threshold of pixels")
     _check_framing(inspector.framing)
-    if not len(detector.parts.names) == len(detector.weights) == len(detector.standard.middle):
-        raise ValueError("its scores are of another version")
-    tops = detector.parts.tops
-    if tops is not None and len(tops.middle) != len(detector.parts.weights) + 1:
-        raise ValueError("its maps are of another version")
+    _check_detector(detector)
     return inspector
 
 
@@ -162,6 +158,25 @@ def _check_facts(facts: dict[str, Any]) -> None:
         raise ValueError("its suspects are no list of numbers")
     if not config["options"] or not suite.known(config["options"]):
         raise ValueError("its scores have options that this version does not give")
+
+
+def _check_detector(detector: Detector) -> None:
+    """Raises ValueError where what it weighs by is of another version, or no number."""
+    parts, P = detector.parts, len(detector.parts.names)
+    if detector.weights.shape != (P,) or not detector.weights.isfinite().all():
+        raise ValueError("its scores are of another version")
+    maps = parts.weights
+    if not set(maps) <= set(parts.borders) or {*map(type, maps.values())} - {float, int}:
+        raise ValueError("its maps are of another version")
+    if not all(0 < weight < math.inf for weight in maps.values()):
+        raise ValueError("its maps have no weights")
+    for standard, n in ((detector.standard, P), (parts.tops, len(maps) + 1)):
+        if standard is None:
+            continue
+        if not standard.middle.shape == standard.spread.shape == (n,):
+            raise ValueError("its scores are of another version")
+        if not (standard.middle.isfinite().all() and (standard.spread > 0).all()):
+            raise ValueError("its scores have no spread")
 
 
 def _check_framing(framing: Framing) -> None:

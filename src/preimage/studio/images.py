@@ -107,10 +107,10 @@ class Images:
 
     def found(self, name: str, latent: Tensor, label: str | None = None) -> None:
         """A better latent (1, *space.shape) of an image, of a search say."""
-        held = self[name]
-        self._held[name] = replace(
-            held, latent=latent.detach().cpu().float(), label=label or held.label
-        )
+        held, better = self[name], latent.detach().cpu().float()
+        self._held[name] = replace(held, latent=better, label=label or held.label)
+        if held.latent is None or not torch.equal(held.latent, better):
+            self.workspace.publish({"latent": True})
 
     def remove(self, name: str) -> None:
         self[name].original.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import struct
 import time
 from collections.abc import Callable
@@ -27,7 +28,7 @@ import torch
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from preimage.core import InputError
-from preimage.studio.ahead import MOST, Ahead, next_few
+from preimage.studio.ahead import MOST, Ahead, is_slider, next_few
 from preimage.studio.args import check_text, parse
 from preimage.studio.render import Rendered, meanwhile, render
 from preimage.studio.workspace import Workspace
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 HEADER = struct.Struct("<IHHBBHff")
 ERROR, AHEAD = 1, 2  # flags
+STILL = 0.04  # seconds after a picture, when the hand is taken to rest
 RATE = 1000  # messages a second, above which a page is let go
 LONGEST = 1 << 16  # bytes of a message
 
@@ -98,7 +100,7 @@ def read(text: str) -> Request | Ahead:
     if "along" not in request:
         return Request(number, request.get("args"))
     along, values = request["along"], request["values"]
-    if not isinstance(along, str) or not isinstance(values, list) or len(values) > MOST:
+    if not is_slider(along) or not isinstance(values, list) or len(values) > MOST:
         raise ValueError("a slider has a name, and not too many places")
     return Ahead(number, request.get("args"), along, values)
 
@@ -111,6 +113,7 @@ class Conversation:
         self.latest: Request | None = None
         self.ahead: Ahead | None = None
         self.wake = asyncio.Event()
+        self.answered = -math.inf  # when the last picture that was waited for was sent
 
     async def listen(self) -> None:
         """Take requests until the page leaves, or asks for more than any hand can."""
@@ -140,11 +143,23 @@ class Conversation:
             if self.latest is not None:
                 request, self.latest = self.latest, None
                 await self.socket.send_bytes(await self._made(answer, request.number, request.args))
+                self.answered = time.monotonic()
             elif self.ahead is not None and not self.ahead.done:
-                for made in await self._made(ahead_answers, self.ahead):
-                    await self.socket.send_bytes(made)
+                if not self.ahead.slow or await self._still():
+                    for made in await self._made(ahead_answers, self.ahead):
+                        await self.socket.send_bytes(made)
             else:
                 self.wake.clear()
+
+    async def _still(self) -> bool:
+        """Wait until the hand rests; whether it does, and nothing was asked for meanwhile."""
+        self.wake.clear()
+        rest = max(0.0, self.answered + STILL - time.monotonic())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.wake.wait(), rest)
+        asked = self.wake.is_set()
+        self.wake.set()
+        return not asked
 
     async def _made(self, make: Callable[..., Any], *given: Any) -> Any:
         """What the decoding thread makes of the run that is open."""

@@ -241,7 +241,7 @@ def _search(workspace: Workspace, a: Tensor, b: Tensor, label: str | None) -> Fu
     with workspace.searching:
         if key not in known:
             if len(known) >= GEODESICS:
-                known.pop(next(iter(known)))
+                known.pop(next(iter(known))).cancel()
             known[key] = workspace.curves.submit(nodes)
             known[key].add_done_callback(lambda _: workspace.publish({"geodesic": True}))
         return known[key]

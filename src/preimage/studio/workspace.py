@@ -223,7 +223,10 @@ class Workspace:
         if len(self._kept) >= KEPT:
             self._kept.pop(next(iter(self._kept)))
         name = name or secrets.token_hex(8)
-        self._kept[name] = (latent.detach().cpu().float(), label)
+        known, found = self._kept.get(name), latent.detach().cpu().float()
+        self._kept[name] = (found, label)
+        if known is not None and not torch.equal(known[0], found):
+            self.publish({"latent": True})
         return name
 
     def kept(self, name: str) -> tuple[Tensor, str | None]:

@@ -25,7 +25,7 @@ from preimage.applications.anomaly.defects import FORMS, WHOLE, defective
 from preimage.applications.anomaly.images import Images, chosen, one_size
 from preimage.applications.anomaly.scores.score import Reading, Score
 from preimage.applications.anomaly.scores.unet import PlantedDefects
-from preimage.core import LatentModel, Step, seeds
+from preimage.core import InputError, LatentModel, Step, seeds
 
 FOLDS = 2
 PLANTED = 300  # images that get a defect of each kind
@@ -61,6 +61,8 @@ class Tuning:
         taught = torch.arange(len(self.taught)) if groups is None else groups
         if self.fresh is None:
             folds = self._folds(taught)
+            if len(folds.unique()) < FOLDS:
+                raise InputError("all good images are of one group; give more groups, or none")
             fitted = []
             for k in range(FOLDS):
                 yield Step(k, total, stage="fit scores to half of the images")
@@ -106,6 +108,8 @@ class Tuning:
 
     def _own(self, folds: Tensor) -> Generator[Step, None, Tensor]:
         """Parts of the images learned from: what knows an image by heart does not find it odd."""
+        if len(folds.unique()) < FOLDS:  # all are of one group
+            return self._parts([self.scores], folds, self.taught)[0]
         again, nets = [], (*suite.TAUGHT, *suite.OF_MODEL)
         for k in range(FOLDS):
             refitted = yield from self._fitted((folds != k).nonzero()[:, 0], but=nets)

@@ -75,7 +75,7 @@ async function start() {
   };
 
   studio.events.subscribe("session", () => renew(studio));
-  studio.events.subscribe("geodesic", () => live.renew(args.shown()));
+  for (const news of ["geodesic", "latent"]) studio.events.subscribe(news, () => live.renew(args.shown()));
   studio.events.subscribe("map", () => live.forget());
   name(place("run"), studio);
   studio.overlay = openView(place("view"), studio).overlay;

@@ -168,12 +168,13 @@ export function mount(element, studio) {
     }
   }
 
-  /** The image by its new latent: the picture is asked for again. @param {boolean} first */
+  /** The image by its new latent; where it is shown, the event has it drawn again.
+   * @param {boolean} first */
   function showFound(first) {
-    const args = studio.args.get();
+    const { base } = studio.args.get();
     if (!current) return;
-    if (args.base.kind === "image" && args.base.id === current) studio.live.renew(studio.args.shown());
-    else if (first && !session.encoder) studio.show({ kind: "image", id: current });
+    const shown = base.kind === "image" && base.id === current;
+    if (!shown && first && !session.encoder) studio.show({ kind: "image", id: current });
     if (first) studio.say("Found. You can edit it now.");
   }
 
