@@ -115,7 +115,7 @@ def test_what_is_not_called_anomalous_has_no_mask(inspector) -> None:
 
 
 def test_with_a_model_as_many_photographs_again_are_held_out(monkeypatch) -> None:
-    """Half of these weigh its scores, the others set the threshold."""
+    """Half of these weigh its scores, the others set the threshold; where that leaves enough."""
 
     class Fitting(Exception):
         pass
@@ -126,9 +126,13 @@ def test_with_a_model_as_many_photographs_again_are_held_out(monkeypatch) -> Non
     monkeypatch.setattr(inspection.Detector, "fit", fit)
     model = pi.wrap(torch.nn.Linear(2, 16), data=ImageSpec(1, 4, 4), space=pi.LatentSpace((2,)))
     framing, _ = as_they_are(1, [(40, 40)], None)
-    for used, counts in ((None, (60, 20)), (model, (40, 40))):
+    for n, used, counts in (
+        (100, None, (75, 25)),
+        (100, model, (50, 50)),
+        (80, model, (60, 20)),
+    ):
         with pytest.raises(Fitting) as found:
-            inspection.fitted(Good(80, (40, 40)), framing, model=used, false_alarms=0.15)
+            inspection.fitted(Good(n, (40, 40)), framing, model=used, false_alarms=0.15)
         assert found.value.args == counts
 
 

@@ -36,10 +36,10 @@ from preimage.applications.anomaly.tuning import FOLDS, Tuning
 from preimage.core import InputError, LatentModel, Step, seeds
 
 Progress = Callable[[Step], None]
-FRESH = 24  # fresh images that a model's scores are weighed on, at least
-WITHOUT_MODEL = (
-    "the model takes no part: its scores are weighed on good images that it has not learnt from, "
-    "and too few are held out for that"
+FRESH = 24  # fresh images that a net's scores are weighed on, at least
+WITHOUT_NET = (
+    "{} takes no part: its scores are weighed on good images that it has not learnt from, and too "
+    "few are held out for that"
 )
 SUSPECT = 5.0  # spreads above the median, from which a good image is suspected
 
@@ -100,10 +100,10 @@ class Detector:
 
         model: whose scores take part, if `validation` is given. validation: good images to set the
             threshold on, which neither the model nor the scores have learnt from; without them a
-            share of `images` is held out. A model's scores are standardised and weighed on half of
-            `validation`, and the threshold is set on the other, if that leaves FRESH images to
-            weigh on; if not, "auto" does without the model, and scores asked for by name are
-            weighed on `images`, where a model that was trained on these is given too much.
+            share of `images` is held out. Scores of nets are standardised and weighed on half of
+            those, and the threshold is set on the other, if that leaves FRESH images to weigh on
+            that no net has learnt from; if not, "auto" does without nets, and scores asked for by
+            name are weighed on `images`, where a net that was taught these is given too much.
         groups: (N,), alike for photographs of one thing, which then are never told apart by one
             of them having been learnt.
 
@@ -116,13 +116,16 @@ class Detector:
         self.model = model
         fitted, calibration = self._split(images, validation, groups)
         held = chosen(images, calibration) if validation is None else checked(validation)
-        spare = 0 if validation is None else spared(len(held), self.false_alarms)
+        spare = spared(len(held), self.false_alarms)
+        if model is not None and validation is None:
+            spare = 0  # for all that is known the model has learnt from them
         self.options = suite.named(self.wanted, images, model, fresh=spare > 0)
-        if self.wanted == "auto" and model is not None and not spare and progress is not None:
-            progress(Step(0, 1, stage="fit scores", notes=(WITHOUT_MODEL,)))
+        absent = suite.absent(images, model) if self.wanted == "auto" and not spare else None
+        if absent and progress is not None:
+            progress(Step(0, 1, stage="fit scores", notes=(WITHOUT_NET.format(absent),)))
+        order = torch.randperm(len(held), generator=seeds.generator(self.seed, "fresh"))
         fresh = None
-        if spare and any(name in suite.OF_MODEL for name in self.options):
-            order = torch.randperm(len(held), generator=seeds.generator(self.seed, "fresh"))
+        if spare and any(name in suite.NETS for name in self.options):
             fresh, held = chosen(held, order[:spare]), chosen(held, order[spare:])
         taught = chosen(images, fitted)
         tuning = Tuning(self.options, model, taught, fresh=fresh, seed=self.seed)
@@ -141,10 +144,12 @@ class Detector:
         self.good = self.decision_function(held)
         self.threshold = conformal_threshold(self.good, self.false_alarms)
         own = self.standard(tuning.own) @ self.weights
-        suspected = fitted[own > suspicious(own)]
+        suspected = [fitted[own > suspicious(own)]]
         if validation is None:
-            suspected = torch.cat([suspected, calibration[self.good > suspicious(own)]])
-        self.suspects = suspected.sort().values.tolist()
+            unseen = self.good if fresh is None else torch.cat([standard @ self.weights, self.good])
+            rest = calibration if fresh is None else calibration[order]
+            suspected.append(rest[unseen > suspicious(own)])
+        self.suspects = torch.cat(suspected).sort().values.tolist()
         return self
 
     def decision_function(self, images: Images) -> Tensor:

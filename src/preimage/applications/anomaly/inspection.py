@@ -12,6 +12,7 @@ good photographs; the other half may have pixels as odd, but these make no photo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -21,12 +22,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from preimage.applications.anomaly import suite
 from preimage.applications.anomaly.calibration import (
     conformal_p_values,
     conformal_threshold,
     needed,
 )
-from preimage.applications.anomaly.detector import Detector, Explanation, suspicious
+from preimage.applications.anomaly.detector import Detector, Explanation, spared, suspicious
 from preimage.applications.anomaly.framing import Framing
 from preimage.applications.anomaly.photos import InMemory, Photo
 from preimage.applications.anomaly.regions import Growing, Region
@@ -203,8 +205,9 @@ def fitted(
     n, least = len(photos), enough(len(photos), false_alarms)
     order = torch.randperm(n, generator=seeds.generator(seed, "held-out photographs"))
     held = max(round(HELDOUT * n), least)
-    if model is not None:  # half of these are to weigh its scores on
-        held = min(2 * held, n // 2)
+    if model is not None or suite.taught_by(scores, _shortest(photos, framing)):
+        more = min(2 * held, n // 2)  # half of these are to weigh scores of nets on
+        held = more if spared(more, false_alarms) else held
     each = -(-MOST // (n - held))
     tiles, group = _some_tiles(photos, framing, order[held:].sort().values, each, seed, progress)
     others, heldout = _some_tiles(photos, framing, order[:held].sort().values, 1, seed, progress)
@@ -269,6 +272,14 @@ def enough(n: int, false_alarms: float) -> int:
             f"{max(FEWEST, 2 * least)}; give more{mend}"
         )
     return least
+
+
+def _shortest(photos: Source, framing: Framing) -> int:
+    """The shorter side of a tile of the first photograph that can be opened; 0 where none can."""
+    for k in range(len(photos)):
+        with suppress(InputError):
+            return min(framing.tiling(photos.open(k).size).tile)
+    return 0
 
 
 def _some_tiles(

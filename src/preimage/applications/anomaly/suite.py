@@ -46,6 +46,7 @@ OF_MODEL: dict[str, Callable[[Redrawing], Score]] = {
     "projection": Projection,
 }
 NAMES = (*ALONE, *OF_MODEL)
+NETS = ("planted-defects", *OF_MODEL)  # which flatter images they have learnt from, or take minutes
 
 TAUGHT = ("planted-defects",)  # which were taught what maps are weighed by
 PLAIN = {"reduce": 1, "light": 0.0}  # of patches: small images, whose light is taken to be even
@@ -57,13 +58,13 @@ def suited(
 ) -> dict[str, dict[str, Any]]:
     """Names and options of the scores that "auto" tries.
 
-    fresh: whether there are images that the model has not learnt from.
+    fresh: whether there are good images that no score learns from.
     """
     short = shortest(images)
     found: dict[str, dict[str, Any]] = {}
     if short >= SMALL or not one_size(images):
         found["patches"] = patches_for(images)
-    if short >= LARGE and model is None:
+    if fresh and model is None and taught_by("auto", short):
         found["planted-defects"] = {}
     if one_size(images):
         found |= {"hog-neighbours": {}, "hog-distance": {}, "hog-residual": {}}
@@ -78,8 +79,8 @@ def named(
 ) -> dict[str, dict[str, Any]]:
     """Names and options of the scores asked for.
 
-    fresh: whether there are images that the model has not learnt from. Without them "auto" leaves
-        the model out: what it has learnt it redraws too well, and its scores get too much weight.
+    fresh: whether there are images that no net has learnt from. Without them "auto" leaves the
+        model out: what it has learnt it redraws too well, and its scores get too much weight.
     Raises InputError for a name that is none, and for scores of a model where there is no model.
     """
     if names == "auto":
@@ -93,6 +94,20 @@ def named(
     if not wanted:
         raise InputError(f"scores= names no score; choose from: auto, {', '.join(NAMES)}")
     return {name: patches_for(images) if name == "patches" else {} for name in wanted}
+
+
+def taught_by(wanted: str | Sequence[str], short: int) -> bool:
+    """Whether, without a model, a net is taught on images of this shorter side."""
+    if wanted == "auto":
+        return short >= LARGE
+    return any(name in TAUGHT for name in ([wanted] if isinstance(wanted, str) else wanted))
+
+
+def absent(images: Images, model: LatentModel | None) -> str | None:
+    """What takes no part in "auto" without fresh images, in words."""
+    if model is not None:
+        return "the model"
+    return "a net that is taught planted defects" if taught_by("auto", shortest(images)) else None
 
 
 def trusted(wanted: str | Sequence[str], images: Images) -> str | None:

@@ -2,11 +2,10 @@
 
 Every good image is read by scores that were fitted without it, and so is the same image with a
 defect put in. From these readings come the calibration of maps, their weights in the summed map,
-and the parts that the detector weighs. In the end every score is fitted to all images; nets, which
-take minutes, stay as they are, and all of them are asked.
+and the parts that the detector weighs. In the end every score is fitted to all images.
 
 Where good images are given that nothing was fitted to, neither a score nor the model, these are
-read instead, by scores fitted once.
+read instead, by scores fitted once: it would take too long to teach nets in folds.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Tuning:
     parts: suite.Parts
     surface: BorderCalibration  # of the summed map
     good: Tensor  # (N, P): parts of good images, out of fold
-    own: Tensor  # (N, P): of those that were learned from, out of fold for all that needs no net
+    own: Tensor  # (N, P): of those that were learned from, out of fold for all scores but nets
     bad: dict[str, Tensor]  # form of the defect → (M, P), out of fold
 
     def __init__(
@@ -65,7 +64,7 @@ class Tuning:
                 raise InputError("all good images are of one group; give more groups, or none")
             fitted = []
             for k in range(FOLDS):
-                yield Step(k, total, stage="fit scores to half of the images")
+                yield Step(k, total, stage=f"fit scores to half of the images, {k + 1} of {FOLDS}")
                 fitted.append((yield from self._fitted((folds != k).nonzero()[:, 0])))
         else:
             yield Step(0, total, stage="fit scores")
@@ -92,10 +91,7 @@ class Tuning:
         self.surface = BorderCalibration.fit(maps)
         yield Step(FOLDS + 5, total, stage="fit scores to all images")
         if self.fresh is None:
-            self.scores = yield from self._fitted(torch.arange(n), but=suite.TAUGHT)
-            nets = {name: _together(fitted, name) for name in suite.TAUGHT if name in self.options}
-            self.scores |= nets
-            self.own = self.good
+            self.scores, self.own = (yield from self._fitted(torch.arange(n))), self.good
         else:
             self.scores = fitted[0]
             self.own = yield from self._own(self._folds(taught))
@@ -107,20 +103,23 @@ class Tuning:
         return (order % FOLDS)[member]
 
     def _own(self, folds: Tensor) -> Generator[Step, None, Tensor]:
-        """Parts of the images learned from: what knows an image by heart does not find it odd."""
+        """Parts of the images learned from. Read in fold, what knows them by heart finds none odd;
+        nets, which take too long to be taught again, have seen many crops of each."""
         if len(folds.unique()) < FOLDS:  # all are of one group
             return self._parts([self.scores], folds, self.taught)[0]
-        again, nets = [], (*suite.TAUGHT, *suite.OF_MODEL)
+        quick = [name for name in self.options if name not in suite.NETS]
+        again = []
         for k in range(FOLDS):
-            refitted = yield from self._fitted((folds != k).nonzero()[:, 0], but=nets)
+            refitted = yield from self._fitted((folds != k).nonzero()[:, 0], only=quick)
             again.append({**self.scores, **refitted})
         return self._parts(again, folds, self.taught)[0]
 
     def _fitted(
-        self, index: Tensor, *, but: Collection[str] = ()
+        self, index: Tensor, *, only: Collection[str] | None = None
     ) -> Generator[Step, None, dict[str, Score]]:
-        wanted = {name: options for name, options in self.options.items() if name not in but}
-        scores, images = suite.made(wanted, self.model), chosen(self.taught, index)
+        names = self.options if only is None else only
+        options = {name: self.options[name] for name in names}
+        scores, images = suite.made(options, self.model), chosen(self.taught, index)
         for score in scores.values():
             if isinstance(score, PlantedDefects):
                 for step in score.teach(images, seed=self.seed):
@@ -216,12 +215,6 @@ class Tuning:
                 maps.append(total[torch.isin(index, maps_of)])
         order = torch.cat([index for index, _ in rows]).argsort()
         return torch.cat([part for _, part in rows])[order], maps
-
-
-def _together(fitted: list[dict[str, Score]], name: str) -> Score:
-    """The nets of all folds as one score."""
-    nets = [scores[name] for scores in fitted]
-    return PlantedDefects.together([net for net in nets if isinstance(net, PlantedDefects)])
 
 
 def _some(rows: Tensor, g: torch.Generator) -> Tensor:

@@ -8,7 +8,7 @@ it may miss, so it stands beside scores that know good images only.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -58,26 +58,13 @@ class UNet(nn.Module):
 
 
 class PlantedDefects:
-    """The logit of a defect, about every second pixel: of one net, or the mean of several."""
+    """The logit of a defect, about every second pixel."""
 
     def __init__(self, *, steps: int = 1500, width: int = 24, light: float = 12.0):
         """light: σ in pixels of what counts as uneven light."""
         self.steps, self.width, self.light = steps, width, light
         self.state: dict[str, Tensor] = {}
-        self._nets: list[UNet] = []
-
-    @classmethod
-    def together(cls, several: Sequence[PlantedDefects]) -> PlantedDefects:
-        """All that several were taught, as one."""
-        first = several[0]
-        made = cls(steps=first.steps, width=first.width, light=first.light)
-        states = [one.state for one in several]
-        made.state = {
-            f"{i}.{key.partition('.')[2]}": value
-            for i, state in enumerate(states)
-            for key, value in state.items()
-        }
-        return made
+        self._net: UNet | None = None
 
     def fit(self, images: Images, *, seed: int = 0) -> None:
         for _ in self.teach(images, seed=seed):
@@ -108,27 +95,21 @@ class PlantedDefects:
             optimiser.step()
             if step % TOLD == 0:
                 yield step
-        learnt = net.state_dict().items()
-        self.state = {f"0.{k}": v.detach().clone().contiguous() for k, v in learnt}
-        self._nets = []  # opened again from the state, so that both read alike to the last bit
+        self.state = {k: v.detach().clone().contiguous() for k, v in net.state_dict().items()}
+        self._net = None  # opened again from the state, so that both read alike to the last bit
 
     def read(self, x: Tensor) -> Reading:
         u, (H, W), grain = normalised(x, self.light), x.shape[2:], 2 * GRAIN
         u = F.pad(u, (0, -W % grain, 0, -H % grain), mode="replicate")
         with torch.no_grad():
-            logits = torch.stack([net(u)[:, 0] for net in self._opened(x.shape[1])]).mean(0)
+            logits = self._opened(x.shape[1])(u)[:, 0]
         return Reading(maps=logits[:, : -(-H // 2), : -(-W // 2)])
 
-    def _opened(self, channels: int) -> list[UNet]:
-        if not self._nets:
-            for i in sorted({int(key.partition(".")[0]) for key in self.state}):
-                kept = {
-                    k.partition(".")[2]: v for k, v in self.state.items() if k.startswith(f"{i}.")
-                }
-                net = UNet(channels, self.width).eval()
-                net.load_state_dict(kept)
-                self._nets.append(net)
-        return self._nets
+    def _opened(self, channels: int) -> UNet:
+        if self._net is None:
+            self._net = UNet(channels, self.width).eval()
+            self._net.load_state_dict(self.state)
+        return self._net
 
 
 def batch(good: list[Tensor], crop: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
