@@ -63,6 +63,24 @@ def test_an_image_comes_back_as_the_model_takes_it_and_as_it_was(
     assert not held.original.exists()
 
 
+def test_pages_are_told_of_a_latent_that_has_improved_and_of_no_other(
+    client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict] = []
+    workspace = studio.workspace
+    monkeypatch.setattr(workspace, "publish", told.append)
+    name = bring(client, file()).json()["id"]
+    z = torch.randn(1, *workspace.model.space.shape)
+    for latent, news in ((z, 1), (z.clone(), 1), (z + 1, 2)):
+        workspace.images.found(name, latent)
+        assert told == news * [{"latent": True}]
+    kept = workspace.keep(z)
+    workspace.keep(z.clone(), name=kept)
+    assert len(told) == 2
+    workspace.keep(z + 1, name=kept)
+    assert len(told) == 3
+
+
 def test_an_upload_is_fitted_as_the_runs_own_images_were(
     client: TestClient, studio: Studio, tmp_path: Path
 ) -> None:

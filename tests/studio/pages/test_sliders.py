@@ -145,11 +145,13 @@ def test_what_was_drawn_ahead_of_another_place_is_not_shown(counted):
     assert asked(counted, "slider") == 3
 
 
-def test_directions_that_change_take_their_pictures_with_them(counted):
+@pytest.mark.parametrize(("news", "drawn_anew"), [("session", 0), ("map", 0), ("latent", 1)])
+def test_what_changes_pictures_takes_those_made_before_with_it(counted, news, drawn_anew):
     moved_to(counted, "component 1", 1)
     drawn_ahead(counted)
     before = asked(counted, "single")
-    counted.evaluate("""told('{"session": true}')""")
+    counted.evaluate("news => told(JSON.stringify({[news]: true}))", news)
     counted.wait_for_timeout(500)
+    assert asked(counted, "single") == before + drawn_anew
     settles_at(counted, moved_to(counted, "component 1", 2))
-    assert asked(counted, "single") == before + 1
+    assert asked(counted, "single") == before + drawn_anew + 1
