@@ -7,7 +7,9 @@ import json
 import struct
 import threading
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -91,6 +93,23 @@ class Page:
         self.frames.append(frame)
 
 
+@asynccontextmanager
+async def talking(studio: Studio) -> AsyncIterator[Page]:
+    """A page whose conversation goes on."""
+    page = Page()
+    conversation = Conversation(studio, page)  # type: ignore[arg-type]
+    tasks = [asyncio.ensure_future(t) for t in (conversation.listen(), conversation.speak())]
+    yield page
+    for task in tasks:
+        task.cancel()
+
+
+def run_with_a_thread(studio: Studio, monkeypatch: pytest.MonkeyPatch, talk: Any) -> Any:
+    with ThreadPoolExecutor(1) as one:
+        monkeypatch.setattr(studio, "decoding", one)
+        return run_alone(talk())
+
+
 def test_of_requests_that_come_while_a_picture_is_made_the_last_is_next(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,25 +124,19 @@ def test_of_requests_that_come_while_a_picture_is_made_the_last_is_next(
     monkeypatch.setattr(live, "answer", slow)
 
     async def talk() -> list[bytes]:
-        page = Page()
-        conversation = Conversation(studio, page)  # type: ignore[arg-type]
-        tasks = [asyncio.ensure_future(t) for t in (conversation.listen(), conversation.speak())]
-        for number in range(1, 101):
-            await page.requests.put(json.dumps({"id": number, "args": {}}))
-            while not (begun and page.requests.empty()):
-                await asyncio.sleep(0.001)
-        for _ in range(2):
-            go.release()
-        while len(page.frames) < 2:
-            await asyncio.sleep(0.005)
-        await asyncio.sleep(0.05)
-        for task in tasks:
-            task.cancel()
+        async with talking(studio) as page:
+            for number in range(1, 101):
+                await page.requests.put(json.dumps({"id": number, "args": {}}))
+                while not (begun and page.requests.empty()):
+                    await asyncio.sleep(0.001)
+            for _ in range(2):
+                go.release()
+            while len(page.frames) < 2:
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)
         return page.frames
 
-    with ThreadPoolExecutor(1) as one:
-        monkeypatch.setattr(studio, "decoding", one)
-        frames = run_alone(talk())
+    frames = run_with_a_thread(studio, monkeypatch, talk)
     assert begun == [1, 100]
     assert [refusal(frame)[0] for frame in frames] == [1, 100]
 
@@ -246,22 +259,16 @@ def test_what_takes_long_is_not_begun_before_the_hand_rests(
     monkeypatch.setattr(live, "STILL", 1.5)
 
     async def talk() -> None:
-        page = Page()
-        conversation = Conversation(studio, page)  # type: ignore[arg-type]
-        tasks = [asyncio.ensure_future(t) for t in (conversation.listen(), conversation.speak())]
-        slider = {"along": "dims.0", "values": [1, 2]}
-        await page.requests.put(json.dumps({"id": 1, "args": {}, **slider}))
-        for number in range(2, 8):
-            await page.requests.put(json.dumps({"id": number, "args": {}}))
-            await asyncio.sleep(0.05)
-        while len(begun) < 8:
-            await asyncio.sleep(0.005)
-        for task in tasks:
-            task.cancel()
+        async with talking(studio) as page:
+            slider = {"along": "dims.0", "values": [1, 2]}
+            await page.requests.put(json.dumps({"id": 1, "args": {}, **slider}))
+            for number in range(2, 8):
+                await page.requests.put(json.dumps({"id": number, "args": {}}))
+                await asyncio.sleep(0.05)
+            while len(begun) < 8:
+                await asyncio.sleep(0.005)
 
-    with ThreadPoolExecutor(1) as one:
-        monkeypatch.setattr(studio, "decoding", one)
-        run_alone(talk())
+    run_with_a_thread(studio, monkeypatch, talk)
     assert sorted(begun[:7]) == ["ahead"] + 6 * ["asked"]
     assert begun[7] == "ahead"
 
@@ -287,31 +294,25 @@ def test_who_waits_goes_first_and_only_the_slider_moved_last_is_drawn_ahead(
     monkeypatch.setattr(live, "ahead_answers", slow_ahead)
 
     async def talk() -> None:
-        page = Page()
-        conversation = Conversation(studio, page)  # type: ignore[arg-type]
-        tasks = [asyncio.ensure_future(t) for t in (conversation.listen(), conversation.speak())]
+        async with talking(studio) as page:
 
-        async def ask(number: int, **more: Any) -> None:
-            await page.requests.put(json.dumps({"id": number, "args": {}, **more}))
-            while not (begun and page.requests.empty()):
-                await asyncio.sleep(0.001)
+            async def ask(number: int, **more: Any) -> None:
+                await page.requests.put(json.dumps({"id": number, "args": {}, **more}))
+                while not (begun and page.requests.empty()):
+                    await asyncio.sleep(0.001)
 
-        slider = {"along": "dims.0", "values": [1, 2]}
-        await ask(1, **slider)  # its first picture is being made while the others come
-        await ask(2, **slider)
-        await ask(3)
-        await ask(4)
-        for _ in range(4):
-            go.release()
-        while len(page.frames) < 4:
-            await asyncio.sleep(0.005)
-        await asyncio.sleep(0.05)
-        for task in tasks:
-            task.cancel()
+            slider = {"along": "dims.0", "values": [1, 2]}
+            await ask(1, **slider)  # its first picture is being made while the others come
+            await ask(2, **slider)
+            await ask(3)
+            await ask(4)
+            for _ in range(4):
+                go.release()
+            while len(page.frames) < 4:
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)
 
-    with ThreadPoolExecutor(1) as one:
-        monkeypatch.setattr(studio, "decoding", one)
-        run_alone(talk())
+    run_with_a_thread(studio, monkeypatch, talk)
     assert begun == [("ahead", 1), ("asked", 4), ("ahead", 2), ("ahead", 2)]
 
 
