@@ -58,7 +58,7 @@ def suited(
 ) -> dict[str, dict[str, Any]]:
     """Names and options of the scores that "auto" tries.
 
-    fresh: whether there are good images that no score learns from.
+    fresh: whether there are good images that no net has learnt from.
     """
     short = shortest(images)
     found: dict[str, dict[str, Any]] = {}
@@ -79,8 +79,8 @@ def named(
 ) -> dict[str, dict[str, Any]]:
     """Names and options of the scores asked for.
 
-    fresh: whether there are images that no net has learnt from. Without them "auto" leaves the
-        model out: what it has learnt it redraws too well, and its scores get too much weight.
+    fresh: whether there are images that no net has learnt from. Without them "auto" leaves nets
+        out: what a model has learnt it redraws too well, and its scores get too much weight.
     Raises InputError for a name that is none, and for scores of a model where there is no model.
     """
     if names == "auto":
