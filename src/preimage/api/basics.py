@@ -24,6 +24,7 @@ from preimage.data import images as _images
 from preimage.data import load as _load_data
 from preimage.data.cache import Entry as CacheEntry
 from preimage.models import build, wrap
+from preimage.models.shapes import shapes_only
 from preimage.runs.files import check_free, unused_folder
 from preimage.runs.pictures import save_animation, save_images, save_latents, save_sheet
 from preimage.runs.run import Run
@@ -118,7 +119,7 @@ def plan(
         planned = _recipes.customised(planned, **options)
     if steps is not None:
         planned = _recipes.scaled(planned, steps=steps)
-    with torch.device("meta"):
+    with shapes_only():
         parameters = sum(p.numel() for p in build(planned.model).parameters())
     return Proposal(recipe, reason, planned, parameters)
 

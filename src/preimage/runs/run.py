@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -18,6 +17,7 @@ import preimage
 from preimage.core import InputError, LatentModel
 from preimage.core.config import from_json, to_json
 from preimage.models import build
+from preimage.models.shapes import shapes_only
 from preimage.runs.checkpoint import pointed
 from preimage.runs.files import (
     check_free,
@@ -221,7 +221,7 @@ def load(path: str | Path) -> LatentModel:
 def _described(run: Run) -> dict[str, Tensor]:
     """The weights a run's config calls for, as shapes only, so that a huge one takes no memory."""
     try:
-        with torch.device("meta"):
+        with shapes_only():
             return build(run.plan.model).state_dict()
     except InputError:
         raise
