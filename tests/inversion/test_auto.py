@@ -6,19 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from preimage.core import ImageSpec, LatentSpace
-from preimage.inversion.auto import Prepared, auto, is_plain, suited
+from preimage.core import ImageSpec, LatentSpace, seeds
+from preimage.inversion.auto import ACCELERATED, NEAR, Prepared, auto, is_plain, suited
 from preimage.inversion.cascade import fit
 from preimage.inversion.constraints import SquaredNorm
 from preimage.inversion.objective import Objective
 from preimage.inversion.operators import Downsample, Identity
 from preimage.inversion.problem import Problem
+from preimage.inversion.rough import SAMPLES, Rough, making, mean_curvature
 from preimage.inversion.search import Status, solve
 from preimage.inversion.solvers.cma import cma
 from preimage.inversion.solvers.gauss_newton import gauss_newton
 from preimage.inversion.solvers.lbfgs import lbfgs
 from preimage.inversion.solvers.levenberg_marquardt import levenberg_marquardt
-from preimage.inversion.starts import Pool
+from preimage.inversion.starts import Pool, prior_latents
 from preimage.inversion.terms import L1, L2, SSIM
 from preimage.models.wrap import wrap
 
@@ -165,3 +166,45 @@ def test_an_encoder_that_is_nearer_is_followed(model, prepared):
         auto(problem_of(with_encoder, z), steps=2, tolerance=1e-10, prepared=Prepared(wrong))
     )
     assert relative(search.z, z).max() < 1e-3
+
+
+def test_images_that_cannot_be_drawn_come_as_near_as_patient_search_brings_them(model, prepared):
+    """Drawn images with noise: two roads lead to one bottom, and the quick one is auto's."""
+    z = model.space.sample(24, seed=9)
+    noise = 0.3 * torch.randn(24, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    x = model.decode(z) + noise
+    problem = Problem.of(model, x, SQUARED, Identity())
+    *_, rough = making(model)
+    search = solve(
+        auto(problem, steps=60, tolerance=1e-10, prepared=replace(prepared, rough=rough))
+    )
+    patient = solve(levenberg_marquardt(problem, z, steps=200, fall=1e-7))
+    assert (search.loss > NEAR).all()
+    assert (search.loss <= 1.02 * patient.loss).float().mean() > 0.9
+    assert search.evaluations.float().mean() < 60 + 2 * ACCELERATED
+    assert torch.allclose(problem.loss(search.z), search.loss, rtol=1e-4)
+
+
+def test_what_is_known_of_curvature_is_its_mean(model):
+    z = prior_latents(model, SAMPLES, seeds.generator(0, "curvature"))
+    J = torch.func.vmap(torch.func.jacrev(lambda z: model.decode(z[None]).flatten()))(z)
+    expected = (J.mT @ J).mean(0) / (16 * 16)  # the squared error is a mean over pixels
+    assert torch.allclose(mean_curvature(model), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_a_rough_start_bears_noise_that_the_exact_one_does_not(model, prepared):
+    z = model.space.sample(64, seed=11)
+    noise = 0.2 * torch.randn(64, 1, 16, 16, generator=torch.Generator().manual_seed(2))
+    problem = Problem.of(model, (model.decode(z) + noise).clamp(-1, 1), SQUARED, Identity())
+    *_, rough = making(model)
+    found = rough.cascade.latents(problem)
+    assert problem.loss(found).mean() < problem.loss(prepared.cascade.latents(problem)).mean()
+    stages = rough.cascade.start(problem)
+    assert (problem.loss(found) <= problem.loss(stages) + 1e-6).all()
+
+
+def test_rough_starts_as_tensors_and_back(model):
+    *_, rough = making(model)
+    again = Rough.from_tensors(rough.to_tensors())
+    assert torch.equal(again.curvature, rough.curvature)
+    assert torch.equal(again.cascade.maps, rough.cascade.maps)

@@ -1,9 +1,11 @@
 """`method="auto"`: the quickest way to the bottom that each image allows.
 
-Start from the cascade where there is one for the operator, follow it by Anderson acceleration, and
-take the latents of the model's encoder where they are nearer; polish by Levenberg–Marquardt what
-that leaves above the tolerance. An objective that is no sum of squares is minimised from the
-latents that are best in squared error; one without gradient by CMA-ES.
+Start from the cascade where there is one for the operator, and follow it by Anderson acceleration:
+what the generator can draw is found so. Images that it cannot draw start again from a cascade that
+takes what they differ by for noise, or from the model's encoder where that is nearer, and are
+followed by L-BFGS that corrects Gauss–Newton. Levenberg–Marquardt polishes what is near and above
+the tolerance. An objective that is no sum of squares is minimised from the latents that are best in
+squared error; one without gradient by CMA-ES.
 """
 
 from __future__ import annotations
@@ -18,19 +20,25 @@ from torch import Tensor
 from preimage.core import Unsupported
 from preimage.inversion.cascade import Cascade
 from preimage.inversion.objective import Objective
+from preimage.inversion.operators import Identity
 from preimage.inversion.problem import Problem
+from preimage.inversion.rough import Rough
 from preimage.inversion.search import Search, Solver
 from preimage.inversion.solvers.anderson import anderson
 from preimage.inversion.solvers.cma import cma
 from preimage.inversion.solvers.gauss_newton import gauss_newton
 from preimage.inversion.solvers.lbfgs import lbfgs
 from preimage.inversion.solvers.levenberg_marquardt import levenberg_marquardt
+from preimage.inversion.solvers.preconditioned_lbfgs import preconditioned_lbfgs
 from preimage.inversion.starts import Pool, encoder_start, mean_start
 from preimage.inversion.terms import L2
 
 ACCELERATED = 24  # iterations of Anderson acceleration at most, where Jacobians are quick
 PATIENT = 48  # and where they take as many decodings as there are latents
 DENSE = 160  # latents up to which a whole Jacobian is formed
+HOPELESS = 1e-2  # squared error after the cascade's own maps, of images it will not find
+NEAR = 1e-4  # squared error, a grey level and a quarter, of images that the generator can draw
+POLISHED = 6  # iterations at most where that is reached late: within reach they are enough
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Prepared:
     """What was made once for a generator, seen through one operator, to start searches from."""
 
     cascade: Cascade | None = None
+    rough: Rough | None = None  # for images that the generator cannot draw
     pool: Pool | None = None
 
 
@@ -63,9 +72,16 @@ def auto(
     assert search is not None  # a start yields at least once
     if z is None:
         _consult_encoder(problem, search, tolerance)
-    run = partial(suited(problem, search.z), steps=steps, tolerance=tolerance)
-    ahead = ((search.loss > tolerance) & search.loss.isfinite()).nonzero()[:, 0]
-    yield from _continued(problem, search, ahead, run, search.z[ahead])
+    solver, above = suited(problem, search.z), search.loss > tolerance
+    far = search.loss > NEAR if _may_leave_much(problem, solver) else torch.zeros_like(above)
+    polish = partial(solver, tolerance=tolerance)
+    yield from _continued(problem, search, above & ~far, partial(polish, steps=steps))
+    if far.any():
+        curvature = None if prepared.rough is None else prepared.rough.curvature
+        run = partial(preconditioned_lbfgs, steps=steps, tolerance=tolerance, curvature=curvature)
+        yield from _continued(problem, search, far, run)
+        late = far & (search.loss > tolerance) & (search.loss <= NEAR)
+        yield from _continued(problem, search, late, partial(polish, steps=min(steps, POLISHED)))
 
 
 def is_plain(problem: Problem) -> bool:
@@ -73,6 +89,12 @@ def is_plain(problem: Problem) -> bool:
     objective = problem.objective
     only_l2 = all(type(term) is L2 for _, term in objective.terms.values())
     return only_l2 and not objective.penalties and not objective.projections
+
+
+def _may_leave_much(problem: Problem, solver: Solver) -> bool:
+    """Whether images may be none of the generator's, and residuals have Jacobians."""
+    squares = solver in (levenberg_marquardt, gauss_newton)
+    return squares and is_plain(problem) and isinstance(problem.through, Identity)
 
 
 def suited(problem: Problem, z: Tensor) -> Solver:
@@ -109,14 +131,28 @@ def _started(
         steps=min(steps, most),
         tolerance=tolerance,
         cascade=cascade,
+        hopeless=torch.inf if prepared.rough is None else HOPELESS,
     ):
         if plain:
             yield search
     assert search is not None  # a solver yields at least once
+    if prepared.rough is not None:
+        _start_again(squared, search, prepared.rough.cascade)
     if not plain:
         found = Search.begin(problem, problem.project(search.z))
         found.evaluations += search.evaluations
         yield found
+
+
+@torch.no_grad()
+def _start_again(problem: Problem, search: Search, cascade: Cascade) -> None:
+    """Go on from the rough cascade's latents where they are better, in images far from drawn."""
+    rows = (search.loss > NEAR).nonzero()[:, 0]
+    if len(rows):
+        part = problem.select(rows)
+        z = cascade.latents(part)
+        search.improve(rows, z, part.loss(z))
+        search.evaluations[rows] += len(cascade.maps) + 1
 
 
 @torch.no_grad()
@@ -149,16 +185,16 @@ def in_squared_error(problem: Problem) -> Problem:
 def _continued(
     problem: Problem,
     search: Search,
-    rows: Tensor,
+    which: Tensor,
     run: Callable[[Problem, Tensor], Iterator[Search]],
-    z: Tensor,
 ) -> Iterator[Search]:
-    """Let a solver go on with images `rows` (M,) from latents z (M, d); keep what is better."""
+    """Let a solver go on with a mask (B,) of images from where they are; keep what is better."""
+    rows = (which & search.loss.isfinite()).nonzero()[:, 0]
     if not len(rows):
         yield search
         return
     iterations, evaluations = search.iterations[rows], search.evaluations[rows]
-    for part in run(problem.select(rows), z):
+    for part in run(problem.select(rows), search.z[rows]):
         search.improve(rows, part.z, part.loss)
         search.status[rows] = part.status
         search.iterations[rows] = iterations + part.iterations

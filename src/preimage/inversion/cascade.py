@@ -13,7 +13,7 @@ goes on from here to any precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,6 +87,21 @@ class Cascade:
         """ẑ₀ of features (B, m): (B, d)."""
         return _of(self.centres, labels) + (h - _of(self.means, labels)) @ self.maps[0]
 
+    @torch.no_grad()
+    def latents(self, problem: Problem) -> Tensor:
+        """The best of ẑ₀ … ẑₖ of the problem's targets, by what it minimises: (B, d)."""
+        h, z = self.features(problem.target), self.start(problem)
+        best, least = z, None
+        for k in range(1, len(self.maps) + 1):
+            a = problem.observe(z)
+            loss = problem.objective.loss(z, a, problem.prepared)
+            better = loss < (torch.inf if least is None else least)
+            best = torch.where(better[:, None], z, best)
+            least = loss if least is None else torch.where(better, loss, least)
+            if k < len(self.maps):
+                z = z + (h - self.features(a)) @ self.maps[k]
+        return best
+
     def map(self, k: int) -> Tensor:
         """Wₖ (m, d), or the last one where there are fewer."""
         return self.maps[min(k, len(self.maps) - 1)]
@@ -122,16 +137,19 @@ def fit(
     stages: int = STAGES,
     seed: int = 0,
     decode: Decode | None = None,
+    links: Sequence[tuple[str, float]] = CANDIDATES,
 ) -> Cascade:
     """The cascade of a generator, seen through an operator that is one for all images.
 
     noise: σ of the noise that observations will have, in their own units; the regressions weigh
         features by how much of them survives it.
     decode: a quicker decoder than the model's own, of the same precision.
+    links: to choose from, each with how far from ±1 it keeps values where it saturates.
     """
     *_, cascade = fitting(
-        model, through, noise=noise, pairs=pairs, stages=stages, seed=seed, decode=decode
-    )
+        model, through, noise=noise, pairs=pairs, stages=stages, seed=seed, decode=decode,
+        links=links,
+    )  # fmt: skip
     assert isinstance(cascade, Cascade)
     return cascade
 
@@ -146,6 +164,7 @@ def fitting(
     stages: int = STAGES,
     seed: int = 0,
     decode: Decode | None = None,
+    links: Sequence[tuple[str, float]] = CANDIDATES,
 ) -> Iterator[Step | Cascade]:
     """`fit` step by step; what it yields last is the cascade."""
     world = _World(model, through or Identity(), decode or model.decode)
@@ -161,7 +180,7 @@ def fitting(
     classes = max(len(model.classes), 1)
     centres = _class_means(z[:pairs], labels, classes)
     ẑ = _of(centres, labels).expand_as(z)
-    features = _best_link(values, y, z - ẑ, labels, pairs)
+    features = _best_link(links, values, y, z - ẑ, labels, pairs)
     h = features.unlinked(y)
     means = _class_means(h[:pairs], labels, classes)
     e, scale = h - _of(means, labels), (z - ẑ).norm(dim=1).clamp_min(1e-12)
@@ -204,13 +223,22 @@ def _looked_at(world: _World, z: Tensor, labels: Tensor | None, random: torch.Ge
     return torch.randperm(size, generator=random)[:m].sort().values.to(z.device)
 
 
-def _best_link(values: Tensor, y: Tensor, z: Tensor, labels: Tensor | None, pairs: int) -> Features:
+def _best_link(
+    links: Sequence[tuple[str, float]],
+    values: Tensor,
+    y: Tensor,
+    z: Tensor,
+    labels: Tensor | None,
+    pairs: int,
+) -> Features:
     """The link in whose features one regression comes nearest to latents z (N, d)."""
+    if len(links) == 1:
+        return Features(values, *links[0])
     some = max(pairs // 2, min(pairs, 2 * z.shape[1]))
     rows = torch.cat([torch.arange(some), torch.arange(pairs, len(z))]).to(z.device)
     y, z, labels = y[rows], z[rows], None if labels is None else labels[rows]
     best, least = None, torch.inf
-    for link, margin in CANDIDATES:
+    for link, margin in links:
         features = Features(values, link, margin)
         h = features.unlinked(y)
         n = 1 if labels is None else int(labels.max()) + 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from preimage.core import DataSpec, LatentModel, Step
+from preimage.core import DataSpec, LatentModel, Step, Unsupported
 from preimage.inversion.cascade import Cascade, fitting
 from preimage.inversion.checks import check_generator, in_evaluation_mode, takes_gradient
 from preimage.inversion.classes import found_classes
@@ -19,8 +19,9 @@ from preimage.inversion.losses import objective
 from preimage.inversion.objective import Objective
 from preimage.inversion.operators import Identity, as_operator
 from preimage.inversion.posterior import Posterior, laplace
-from preimage.inversion.problem import Decode, Operator, Problem
+from preimage.inversion.problem import Decode, Operator, Problem, Tangents
 from preimage.inversion.result import Inversion, Trace
+from preimage.inversion.rough import Rough, making
 from preimage.inversion.search import Search
 from preimage.inversion.searching import first_latents, searches_of, short_search, start_of
 from preimage.inversion.settings import Settings, operator_key
@@ -91,6 +92,7 @@ class Inverter:
         self.calibrations: dict[str, Calibration] = {}  # by the settings they are for
         self.pool: Pool | None = None
         self.cascades: dict[str, Cascade | None] = {}  # by the operator they are for
+        self.rough: Rough | None = None
         self.compiled: Compiled | None = None
         self._fold = fold
 
@@ -121,9 +123,26 @@ class Inverter:
                 else:
                     cascade = made
             self.cascades[key] = cascade
+        if self._uses_cascade(settings) and isinstance(through, Identity):
+            yield from self._making_rough()
         if self.pool is None and self._uses_pool(settings):
             yield Step(0, 1, stage="draw samples to start from")
             self.samples()
+
+    def _making_rough(self) -> Iterator[Step]:
+        """What images that are not the generator's start from, if it is not there yet."""
+        if self.rough is not None:
+            return
+        try:
+            for made in making(
+                self.model, decode=self._decode(), tangents=self._tangents(), seed=self.seed
+            ):
+                if isinstance(made, Step):
+                    yield made
+                else:
+                    self.rough = made
+        except Unsupported:  # searches that need no derivative can still be had
+            return
 
     def samples(self) -> Pool:
         """The pool, drawn when it is first needed."""
@@ -160,7 +179,7 @@ class Inverter:
             labels=None if labels is None else labels.to(device),
             seed=settings.seed,
             decode=self._decode(),
-            tangents=self.compiled.tangents if self._folded() else None,  # type: ignore[union-attr]
+            tangents=self._tangents(),
         )
 
     def begin(self, y: Tensor, labels: Tensor | None, settings: Settings) -> Work:
@@ -237,6 +256,9 @@ class Inverter:
 
     def _decode(self) -> Decode | None:
         return self.compiled.decode if self._folded() else None  # type: ignore[union-attr]
+
+    def _tangents(self) -> Tangents | None:
+        return self.compiled.tangents if self._folded() else None  # type: ignore[union-attr]
 
     @staticmethod
     def _alone(through: Operator) -> Operator:

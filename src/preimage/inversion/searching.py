@@ -99,7 +99,9 @@ def searches_of(
         return SOLVERS[settings.method](problem, z, steps=steps, tolerance=tolerance)
     # Nothing of a calibration is used: fresh images must be searched for as the held-out ones were.
     prepared = Prepared(
-        cascade=inverter.cascades.get(operator_key(problem.through)), pool=inverter.pool
+        cascade=inverter.cascades.get(operator_key(problem.through)),
+        rough=inverter.rough if isinstance(problem.through, Identity) else None,
+        pool=inverter.pool,
     )
     return auto(problem, z, steps=steps, tolerance=tolerance, prepared=prepared)
 

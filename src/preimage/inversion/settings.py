@@ -29,6 +29,7 @@ STEPS = {  # iterations of one image at most, where a person does not say
     "adam": 500,
     "projector": 1000,
     "l-bfgs": 200,
+    "preconditioned-l-bfgs": 60,
     "levenberg-marquardt": 60,
     "gauss-newton": 60,
     "cma": 300,

@@ -55,12 +55,20 @@ class _Past:
 
 @torch.no_grad()
 def anderson(
-    problem: Problem, z: Tensor, *, steps: int, tolerance: float, cascade: Cascade
+    problem: Problem,
+    z: Tensor,
+    *,
+    steps: int,
+    tolerance: float,
+    cascade: Cascade,
+    hopeless: float = torch.inf,
 ) -> Iterator[Search]:
     """Search from latents z (B, d), such as `cascade.start` gives. A solver: see `search.Solver`.
 
     The objective must be a distance that is least where observations agree, like "l2"; it decides
     which latents are kept and when an image is finished, but not where the steps go.
+
+    hopeless: an image whose loss is above this after the cascade's own maps is left to others.
     """
     features = cascade.features
     h = features(problem.target)
@@ -81,7 +89,7 @@ def anderson(
         since=torch.zeros(B, dtype=torch.int64, device=z.device),
     )
     for k in range(steps):
-        _end(search, past, tolerance)
+        _end(search, past, tolerance, hopeless if k + 1 >= len(cascade.maps) else torch.inf)
         past = past.select(search.status[past.rows] == Status.RUNNING)
         yield search
         if not len(past.rows):
@@ -96,7 +104,7 @@ def anderson(
         past.since = torch.where(better, 0, past.since + 1)
         search.iterations[past.rows] += 1
         search.evaluations[past.rows] += 1
-    _end(search, past, tolerance)
+    _end(search, past, tolerance, hopeless)
     search.finish(search.active, Status.LIMIT)
     yield search
 
@@ -128,9 +136,9 @@ def _mixture(e: Tensor, Δe: Tensor) -> Tensor:
     return torch.cholesky_solve(right, L)[..., 0].float() / scale
 
 
-def _end(search: Search, past: _Past, tolerance: float) -> None:
-    """Finish the images that are at the tolerance, and those that no longer get nearer."""
+def _end(search: Search, past: _Past, tolerance: float, hopeless: float) -> None:
+    """Finish the images that are at the tolerance, and those that get no nearer or never will."""
     rows = past.rows
-    stalled = (past.since >= PATIENCE) | ~past.z.isfinite().all(1)
+    stalled = (past.since >= PATIENCE) | ~past.z.isfinite().all(1) | (search.loss[rows] > hopeless)
     search.finish(rows[stalled], Status.STALLED)
     search.finish(rows[search.loss[rows] <= tolerance], Status.REACHED)

@@ -11,7 +11,7 @@ Cost: one decoding and its gradient an iteration.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,9 @@ from preimage.inversion.solvers.active import Active
 
 C1, C2 = 1e-4, 0.9  # Armijo's and Wolfe's constants
 TRIES = 20  # evaluations of one line search at most
+
+Inverse = Callable[[Problem, Tensor], Tensor]
+"""Latents (M, d) → what is known beforehand of F's inverse Hessian there, (M, d, d)."""
 
 
 @dataclass
@@ -42,6 +45,7 @@ class State:
     S: Tensor  # (M, h, d)
     Y: Tensor  # (M, h, d)
     ρ: Tensor  # (M, h): 1 / sᵀy, 0 where there is no pair
+    P: Tensor  # (M, d, d): the inverse Hessian that pairs correct; (M, 0, 0) for the identity
 
 
 @torch.no_grad()
@@ -54,10 +58,16 @@ def lbfgs(
     history: int = 10,
     fall: float = 1e-5,
     patience: int = 3,
+    inverse: Inverse | None = None,
+    renewals: Collection[int] = (),
+    known: Tensor | None = None,
 ) -> Iterator[Search]:
     """Minimise F from latents z (B, d).
 
     history: pairs that are kept.
+    inverse: what pairs correct, in place of the identity; asked at first and at the iterations
+        `renewals`, and counted as d decodings.
+    known: (d, d), what pairs correct at first, of all images; then nothing is asked at first.
     fall, patience: an image is finished after so many steps in a row that each lowered its loss by
         less than that share, or where not even steepest descent finds a lower one.
     """
@@ -65,11 +75,20 @@ def lbfgs(
     if not len(active):
         yield active.search
         return
-    state = begin(active.z, *active.problem.loss_and_gradient(active.z), history)
+    P, d = None, active.problem.d
     active.search.evaluations[active.rows] += 1
+    if known is not None:
+        P = known.expand(len(active), d, d).clone()
+    elif inverse is not None:
+        P = inverse(active.problem, active.z)
+        active.search.evaluations[active.rows] += d
+    state = begin(active.z, *active.problem.loss_and_gradient(active.z), history, P=P)
     for step in range(steps):
         if not len(active):
             break
+        if inverse is not None and step in renewals:
+            state.P = inverse(active.problem, state.z)
+            active.search.evaluations[active.rows] += d
         trial = active.problem.project(state.z + state.t[:, None] * state.p, iteration=step)
         f, g = active.problem.loss_and_gradient(trial)
         active.spend(1)
@@ -82,13 +101,14 @@ def lbfgs(
     yield active.search
 
 
-def begin(z: Tensor, f: Tensor, g: Tensor, history: int) -> State:
+def begin(z: Tensor, f: Tensor, g: Tensor, history: int, *, P: Tensor | None = None) -> State:
     M, d = z.shape
+    P = z.new_zeros(M, 0, 0) if P is None else P
     pairs, none = z.new_zeros(M, history, d), z.new_zeros(M)
     count = torch.zeros(M, dtype=torch.int64, device=z.device)
     state = State(
         z, f, g, g, none, none, none[:, None].expand(-1, 3), none, count, count.clone(),
-        pairs, pairs.clone(), z.new_zeros(M, history),
+        pairs, pairs.clone(), z.new_zeros(M, history), P,
     )  # fmt: skip
     return aim(state, torch.ones_like(count, dtype=torch.bool))
 
@@ -112,7 +132,7 @@ def advance(state: State, z: Tensor, f: Tensor, g: Tensor, *, fall: float) -> tu
     one = done[:, None]
     state = State(
         torch.where(one, z, state.z), torch.where(done, f, state.f), torch.where(one, g, state.g),
-        state.p, state.slope, t, low, high, state.tries + 1, idle, S, Y, ρ,
+        state.p, state.slope, t, low, high, state.tries + 1, idle, S, Y, ρ, state.P,
     )  # fmt: skip
     return aim(state, done | lost), stuck
 
@@ -151,7 +171,8 @@ def aim(state: State, which: Tensor) -> State:
     p = torch.where(uphill[:, None], -state.g, p)
     slope = torch.where(uphill, -state.g.square().sum(1), slope)
     first = 1 / state.g.norm(dim=1).clamp_min(1e-12)  # without curvature: a step of length 1
-    t = torch.where(state.ρ.any(1) & ~uphill, 1.0, first)
+    scaled = state.ρ.any(1) | bool(state.P.shape[1])
+    t = torch.where(scaled & ~uphill, 1.0, first)
     low = torch.stack([torch.zeros_like(t), state.f, slope], 1)
     one = which[:, None]
     return State(
@@ -159,7 +180,7 @@ def aim(state: State, which: Tensor) -> State:
         torch.where(one, p, state.p), torch.where(which, slope, state.slope),
         torch.where(which, t, state.t), torch.where(one, low, state.low),
         torch.where(which, torch.inf, state.high), torch.where(which, 0, state.tries),
-        state.idle, state.S, state.Y, state.ρ,
+        state.idle, state.S, state.Y, state.ρ, state.P,
     )  # fmt: skip
 
 
@@ -170,10 +191,16 @@ def inverse_hessian_product(state: State, g: Tensor) -> Tensor:
     for i in reversed(range(ρ.shape[1])):
         α[i] = ρ[:, i] * (S[:, i] * q).sum(1)
         q = q - α[i][:, None] * Y[:, i]
-    yy = Y[:, -1].square().sum(1)
-    γ = torch.where(ρ[:, -1] > 0, 1 / (ρ[:, -1] * yy), 1.0)  # sᵀy / yᵀy of the latest pair
-    r = γ[:, None] * q
+    y = Y[:, -1]
+    yPy = (y * _before(state, y)).sum(1)
+    γ = torch.where(ρ[:, -1] > 0, 1 / (ρ[:, -1] * yPy), 1.0)  # sᵀy / yᵀPy of the latest pair
+    r = γ[:, None] * _before(state, q)
     for i in range(ρ.shape[1]):
         β = ρ[:, i] * (Y[:, i] * r).sum(1)
         r = r + (α[i] - β)[:, None] * S[:, i]
     return r
+
+
+def _before(state: State, v: Tensor) -> Tensor:
+    """P v: (M, d) → (M, d)."""
+    return (state.P @ v[:, :, None])[:, :, 0] if state.P.shape[1] else v
