@@ -13,7 +13,7 @@ from preimage.inversion.constraints import SquaredNorm
 from preimage.inversion.objective import Objective
 from preimage.inversion.operators import Downsample, Identity
 from preimage.inversion.problem import Problem
-from preimage.inversion.rough import SAMPLES, Rough, making, mean_curvature
+from preimage.inversion.rough import SAMPLES, fitting_roughly, mean_curvature
 from preimage.inversion.search import Status, solve
 from preimage.inversion.solvers.cma import cma
 from preimage.inversion.solvers.gauss_newton import gauss_newton
@@ -174,7 +174,7 @@ def test_images_that_cannot_be_drawn_come_as_near_as_patient_search_brings_them(
     noise = 0.3 * torch.randn(24, 1, 16, 16, generator=torch.Generator().manual_seed(1))
     x = model.decode(z) + noise
     problem = Problem.of(model, x, SQUARED, Identity())
-    *_, rough = making(model)
+    *_, rough = fitting_roughly(model)
     search = solve(
         auto(problem, steps=60, tolerance=1e-10, prepared=replace(prepared, rough=rough))
     )
@@ -196,15 +196,8 @@ def test_a_rough_start_bears_noise_that_the_exact_one_does_not(model, prepared):
     z = model.space.sample(64, seed=11)
     noise = 0.2 * torch.randn(64, 1, 16, 16, generator=torch.Generator().manual_seed(2))
     problem = Problem.of(model, (model.decode(z) + noise).clamp(-1, 1), SQUARED, Identity())
-    *_, rough = making(model)
-    found = rough.cascade.latents(problem)
+    *_, rough = fitting_roughly(model)
+    found = rough.latents(problem)
     assert problem.loss(found).mean() < problem.loss(prepared.cascade.latents(problem)).mean()
-    stages = rough.cascade.start(problem)
+    stages = rough.start(problem)
     assert (problem.loss(found) <= problem.loss(stages) + 1e-6).all()
-
-
-def test_rough_starts_as_tensors_and_back(model):
-    *_, rough = making(model)
-    again = Rough.from_tensors(rough.to_tensors())
-    assert torch.equal(again.curvature, rough.curvature)
-    assert torch.equal(again.cascade.maps, rough.cascade.maps)

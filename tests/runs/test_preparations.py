@@ -32,9 +32,9 @@ def test_preparations_belong_to_the_weights_they_were_made_for(tmp_path: Path) -
     again = ready(1.0)
     assert load_preparations(run, again)
     assert again.cascades.keys() == made.cascades.keys()
-    assert made.rough is not None
-    assert again.rough is not None
-    assert torch.equal(made.rough.curvature, again.rough.curvature)
+    assert made.curvature is not None
+    assert again.curvature is not None
+    assert torch.equal(made.curvature, again.curvature)
     (mine,), (kept,) = made.calibrations.values(), again.calibrations.values()
     assert torch.equal(mine.heldout, kept.heldout)
     x = made.model.sample(3, seed=2)
@@ -43,5 +43,5 @@ def test_preparations_belong_to_the_weights_they_were_made_for(tmp_path: Path) -
     other = ready(2.0)
     assert not load_preparations(run, other)
     assert not other.cascades
-    assert other.rough is None
+    assert other.curvature is None
     assert not other.calibrations

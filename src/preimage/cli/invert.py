@@ -51,8 +51,8 @@ def invert(
     method: Annotated[
         str,
         typer.Option(
-            help="auto, encoder, adam, projector, l-bfgs, levenberg-marquardt, gauss-newton, "
-            "cma or basin-cma."
+            help="auto, encoder, adam, projector, l-bfgs, preconditioned-l-bfgs, "
+            "levenberg-marquardt, gauss-newton, cma or basin-cma."
         ),
     ] = "auto",
     start: Annotated[

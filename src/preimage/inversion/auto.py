@@ -22,7 +22,6 @@ from preimage.inversion.cascade import Cascade
 from preimage.inversion.objective import Objective
 from preimage.inversion.operators import Identity
 from preimage.inversion.problem import Problem
-from preimage.inversion.rough import Rough
 from preimage.inversion.search import Search, Solver
 from preimage.inversion.solvers.anderson import anderson
 from preimage.inversion.solvers.cma import cma
@@ -37,6 +36,7 @@ ACCELERATED = 24  # iterations of Anderson acceleration at most, where Jacobians
 PATIENT = 48  # and where they take as many decodings as there are latents
 DENSE = 160  # latents up to which a whole Jacobian is formed
 HOPELESS = 1e-2  # squared error after the cascade's own maps, of images it will not find
+FOREIGN = 0.1  # then, of images that are none of the generator's: it fails on them altogether
 NEAR = 1e-4  # squared error, a grey level and a quarter, of images that the generator can draw
 POLISHED = 6  # iterations at most where that is reached late: within reach they are enough
 
@@ -46,7 +46,8 @@ class Prepared:
     """What was made once for a generator, seen through one operator, to start searches from."""
 
     cascade: Cascade | None = None
-    rough: Rough | None = None  # for images that the generator cannot draw
+    rough: Cascade | None = None  # for images that the generator cannot draw
+    curvature: Tensor | None = None  # (d, d): the prior's mean of JᵀJ, for these
     pool: Pool | None = None
 
 
@@ -63,22 +64,26 @@ def auto(
     Raises Unsupported where the generator cannot be searched at all.
     """
     prepared = prepared or Prepared()
-    search = None
-    if z is None:
-        for search in _started(problem, prepared, steps=steps, tolerance=tolerance):
-            yield search
     if z is not None:
         search = Search.begin(problem, z)
-    assert search is not None  # a start yields at least once
-    if z is None:
-        _consult_encoder(problem, search, tolerance)
-    solver, above = suited(problem, search.z), search.loss > tolerance
-    far = search.loss > NEAR if _may_leave_much(problem, solver) else torch.zeros_like(above)
+        foreign = torch.ones_like(search.status, dtype=torch.bool)  # for all that is known
+    else:
+        search = None
+        for search in _started(problem, prepared, steps=steps, tolerance=tolerance):
+            yield search
+        assert search is not None  # a start yields at least once
+        foreign = _consult_others(problem, search, prepared, tolerance)
+    solver = suited(problem, search.z)
     polish = partial(solver, tolerance=tolerance)
-    yield from _continued(problem, search, above & ~far, partial(polish, steps=steps))
+    far = foreign & (search.loss > NEAR)
+    if not _may_leave_much(problem, solver):
+        far = torch.zeros_like(far)
+    near = ~far & (search.loss > tolerance)
+    yield from _continued(problem, search, near, partial(polish, steps=steps))
     if far.any():
-        curvature = None if prepared.rough is None else prepared.rough.curvature
-        run = partial(preconditioned_lbfgs, steps=steps, tolerance=tolerance, curvature=curvature)
+        run = partial(
+            preconditioned_lbfgs, steps=steps, tolerance=tolerance, curvature=prepared.curvature
+        )
         yield from _continued(problem, search, far, run)
         late = far & (search.loss > tolerance) & (search.loss <= NEAR)
         yield from _continued(problem, search, late, partial(polish, steps=min(steps, POLISHED)))
@@ -136,8 +141,6 @@ def _started(
         if plain:
             yield search
     assert search is not None  # a solver yields at least once
-    if prepared.rough is not None:
-        _start_again(squared, search, prepared.rough.cascade)
     if not plain:
         found = Search.begin(problem, problem.project(search.z))
         found.evaluations += search.evaluations
@@ -145,27 +148,33 @@ def _started(
 
 
 @torch.no_grad()
-def _start_again(problem: Problem, search: Search, cascade: Cascade) -> None:
-    """Go on from the rough cascade's latents where they are better, in images far from drawn."""
-    rows = (search.loss > NEAR).nonzero()[:, 0]
-    if len(rows):
-        part = problem.select(rows)
-        z = cascade.latents(part)
-        search.improve(rows, z, part.loss(z))
-        search.evaluations[rows] += len(cascade.maps) + 1
+def _consult_others(
+    problem: Problem, search: Search, prepared: Prepared, tolerance: float
+) -> Tensor:
+    """Go on from other starts where they are better: in which images that was so, (B,).
 
-
-@torch.no_grad()
-def _consult_encoder(problem: Problem, search: Search, tolerance: float) -> None:
-    """Go on from the encoder's latents where they are better, which on real images they may be."""
-    model = problem.model
+    There the cascade, which is exact on the generator's own images, does worse than one that takes
+    what images differ by for noise, or than the model's encoder: they are not the generator's own.
+    """
+    if prepared.cascade is None:
+        foreign = torch.ones_like(search.status, dtype=torch.bool)
+    else:
+        foreign = search.loss > FOREIGN
+    if prepared.rough is not None and is_plain(problem):
+        rows = (search.loss > NEAR).nonzero()[:, 0]
+        if len(rows):
+            part = problem.select(rows)
+            z = prepared.rough.latents(part)
+            foreign[rows] |= search.improve(rows, z, part.loss(z))
+            search.evaluations[rows] += len(prepared.rough.maps) + 1
     rows = (search.loss > tolerance).nonzero()[:, 0]
-    whole = tuple(problem.target.shape[1:]) == tuple(model.data.shape)
-    if model.can("encode") and whole and len(rows):
+    whole = tuple(problem.target.shape[1:]) == tuple(problem.model.data.shape)
+    if problem.model.can("encode") and whole and len(rows):
         part = problem.select(rows)
         z = encoder_start(part)
-        search.improve(rows, z, part.loss(z))
+        foreign[rows] |= search.improve(rows, z, part.loss(z))
         search.evaluations[rows] += 1
+    return foreign
 
 
 def in_squared_error(problem: Problem) -> Problem:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +23,7 @@ from preimage.inversion.operators import Identity, as_operator
 from preimage.inversion.posterior import Posterior, laplace
 from preimage.inversion.problem import Decode, Operator, Problem, Tangents
 from preimage.inversion.result import Inversion, Trace
-from preimage.inversion.rough import Rough, making
+from preimage.inversion.rough import ROUGH, fitting_roughly, mean_curvature
 from preimage.inversion.search import Search
 from preimage.inversion.searching import first_latents, searches_of, short_search, start_of
 from preimage.inversion.settings import Settings, operator_key
@@ -91,8 +93,8 @@ class Inverter:
         self.gradient = takes_gradient(model)
         self.calibrations: dict[str, Calibration] = {}  # by the settings they are for
         self.pool: Pool | None = None
-        self.cascades: dict[str, Cascade | None] = {}  # by the operator they are for
-        self.rough: Rough | None = None
+        self.cascades: dict[str, Cascade] = {}  # by the operator they are for, or ROUGH
+        self.curvature: Tensor | None = None  # (d, d): see `rough.mean_curvature`
         self.compiled: Compiled | None = None
         self._fold = fold
 
@@ -113,36 +115,33 @@ class Inverter:
         through = settings.through or Identity()
         key = operator_key(through)
         if self._uses_cascade(settings) and key not in self.cascades:
-            cascade = None
-            for made in fitting(
-                self.model, through, noise=through_noise(settings), seed=self.seed,
-                decode=self._decode(),
-            ):  # fmt: skip
-                if isinstance(made, Step):
-                    yield made
-                else:
-                    cascade = made
-            self.cascades[key] = cascade
-        if self._uses_cascade(settings) and isinstance(through, Identity):
-            yield from self._making_rough()
+            noise = through_noise(settings)
+            yield from self._fitting(
+                key, fitting(self.model, through, noise=noise, **self._quicker())
+            )
+        if isinstance(through, Identity) and settings.method == "auto" and self.gradient:
+            yield from self._prepare_rough(settings)
         if self.pool is None and self._uses_pool(settings):
             yield Step(0, 1, stage="draw samples to start from")
             self.samples()
 
-    def _making_rough(self) -> Iterator[Step]:
-        """What images that are not the generator's start from, if it is not there yet."""
-        if self.rough is not None:
-            return
-        try:
-            for made in making(
-                self.model, decode=self._decode(), tangents=self._tangents(), seed=self.seed
-            ):
-                if isinstance(made, Step):
-                    yield made
-                else:
-                    self.rough = made
-        except Unsupported:  # searches that need no derivative can still be had
-            return
+    def _prepare_rough(self, settings: Settings) -> Iterator[Step]:
+        """What searches for images that are not the generator's own begin with."""
+        if self._uses_cascade(settings) and ROUGH not in self.cascades:
+            yield from self._fitting(ROUGH, fitting_roughly(self.model, **self._quicker()))
+        if self.curvature is None and self.model.space.size <= LARGE:
+            yield Step(0, 1, stage="average Jacobians")
+            with contextlib.suppress(Unsupported):  # then the image's own is asked for
+                self.curvature = mean_curvature(
+                    self.model, tangents=self._tangents(), **self._quicker()
+                )
+
+    def _fitting(self, key: str, steps: Iterator[Step | Cascade]) -> Iterator[Step]:
+        for made in steps:
+            if isinstance(made, Step):
+                yield made
+            else:
+                self.cascades[key] = made
 
     def samples(self) -> Pool:
         """The pool, drawn when it is first needed."""
@@ -256,6 +255,9 @@ class Inverter:
 
     def _decode(self) -> Decode | None:
         return self.compiled.decode if self._folded() else None  # type: ignore[union-attr]
+
+    def _quicker(self) -> dict[str, Any]:
+        return {"decode": self._decode(), "seed": self.seed}
 
     def _tangents(self) -> Tangents | None:
         return self.compiled.tangents if self._folded() else None  # type: ignore[union-attr]

@@ -7,8 +7,7 @@ have in common is a good first guess of the curvature about whatever comes neare
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -22,48 +21,24 @@ from preimage.inversion.problem import Decode, Problem, Tangents
 from preimage.inversion.starts import prior_latents
 from preimage.inversion.terms import L2
 
+ROUGH = "rough"  # the cascade's name, where others go by their operator's
 NOISE = 0.1  # σ, in units of pixels on [−1, 1]: what images differ by is taken for noise
 PAIRS, STAGES = 8192, 4
 SAMPLES = 32  # latents of the prior whose Jacobians are averaged
 TOGETHER = 4  # of them at once
 
 
-@dataclass(frozen=True)
-class Rough:
-    """For images that are not the generator's own."""
+def fitting_roughly(
+    model: LatentModel, *, decode: Decode | None = None, seed: int = 0
+) -> Iterator[Step | Cascade]:
+    """A cascade from noisy images, with no link undone, for that would magnify the noise.
 
-    cascade: Cascade  # fitted to noisy images, with no link undone: that would magnify the noise
-    curvature: Tensor  # (d, d): the mean of JᵀJ over the prior, J of the squared error's residual
-
-    def to_tensors(self) -> dict[str, Tensor]:
-        """All of it as named tensors, for a file of weights."""
-        return {**self.cascade.to_tensors(), "curvature": self.curvature}
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Rough:
-        """What `to_tensors` gave."""
-        return cls(Cascade.from_tensors(tensors), tensors["curvature"])
-
-
-def making(
-    model: LatentModel,
-    *,
-    decode: Decode | None = None,
-    tangents: Tangents | None = None,
-    seed: int = 0,
-) -> Iterator[Step | Rough]:
-    """Make it step by step; what it yields last is it.
-
-    decode, tangents: quicker ones than the model's own; see `problem.Problem`.
-
-    Raises Unsupported where the generator has an operation without a forward-mode derivative.
+    Step by step; what it yields last is the cascade. decode: a quicker one than the model's own.
     """
-    curvature = mean_curvature(model, decode=decode, tangents=tangents, seed=seed)
-    for made in fitting(
+    return fitting(
         model, noise=NOISE, pairs=PAIRS, stages=STAGES, seed=seed, decode=decode,
         links=CANDIDATES[:1],
-    ):  # fmt: skip
-        yield Rough(made, curvature) if isinstance(made, Cascade) else made
+    )  # fmt: skip
 
 
 @torch.no_grad()
@@ -74,7 +49,12 @@ def mean_curvature(
     tangents: Tangents | None = None,
     seed: int = 0,
 ) -> Tensor:
-    """The mean of JᵀJ over latents of the prior: (d, d)."""
+    """The mean of JᵀJ over latents of the prior: (d, d), J of the squared error's residual.
+
+    decode, tangents: quicker ones than the model's own; see `problem.Problem`.
+
+    Raises Unsupported where the generator has an operation without a forward-mode derivative.
+    """
     z = prior_latents(model, SAMPLES, seeds.generator(seed, "curvature"))
     labels, objective = model.labels_for(SAMPLES), Objective({"l2": (1.0, L2())})
     problem = Problem.of(

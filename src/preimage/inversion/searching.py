@@ -14,6 +14,7 @@ from preimage.inversion.auto import Prepared, auto, suited
 from preimage.inversion.encoder import EncodedModel
 from preimage.inversion.operators import Blur, Compose, Downsample, Identity, ImageOperator
 from preimage.inversion.problem import Problem
+from preimage.inversion.rough import ROUGH
 from preimage.inversion.search import Search, Solver, Status, solve
 from preimage.inversion.settings import Settings, operator_key
 from preimage.inversion.solvers import SOLVERS
@@ -98,9 +99,11 @@ def searches_of(
         assert z is not None  # only `auto` chooses for itself
         return SOLVERS[settings.method](problem, z, steps=steps, tolerance=tolerance)
     # Nothing of a calibration is used: fresh images must be searched for as the held-out ones were.
+    direct = isinstance(problem.through, Identity)
     prepared = Prepared(
         cascade=inverter.cascades.get(operator_key(problem.through)),
-        rough=inverter.rough if isinstance(problem.through, Identity) else None,
+        rough=inverter.cascades.get(ROUGH) if direct else None,
+        curvature=inverter.curvature if direct else None,
         pool=inverter.pool,
     )
     return auto(problem, z, steps=steps, tolerance=tolerance, prepared=prepared)

@@ -16,7 +16,6 @@ from preimage.core import InputError
 from preimage.inversion import Inverter
 from preimage.inversion.cascade import Cascade
 from preimage.inversion.fingerprint import fingerprint
-from preimage.inversion.rough import Rough
 from preimage.inversion.verdict import Calibration
 from preimage.runs.files import readable_errors, write_bytes
 from preimage.runs.run import Run
@@ -28,11 +27,11 @@ FILE = "inversion/prepared.safetensors"
 def save_preparations(run: Run, inverter: Inverter) -> None:
     """Keep what was made; a folder that cannot be written is left alone."""
     tensors: dict[str, Tensor] = {}
-    cascades = {k: c for k, c in inverter.cascades.items() if c is not None and "@" not in k}
+    cascades = {k: c for k, c in inverter.cascades.items() if "@" not in k}
     for i, cascade in enumerate(cascades.values()):
         tensors |= {f"cascade.{i}.{name}": t for name, t in cascade.to_tensors().items()}
-    if inverter.rough is not None:
-        tensors |= {f"rough.{name}": t for name, t in inverter.rough.to_tensors().items()}
+    if inverter.curvature is not None:
+        tensors["curvature"] = inverter.curvature
     calibrations = {k: c for k, c in inverter.calibrations.items() if "@" not in k}
     for i, calibration in enumerate(calibrations.values()):
         tensors |= {f"calibration.{i}.{name}": t for name, t in calibration.to_tensors().items()}
@@ -66,14 +65,13 @@ def load_preparations(run: Run, inverter: Inverter) -> bool:
             tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
         for i, key in enumerate(json.loads(metadata["operators"])):
             inverter.cascades[key] = Cascade.from_tensors(_below(tensors, f"cascade.{i}."))
-        if rough := _below(tensors, "rough."):
-            inverter.rough = Rough.from_tensors(rough)
+        inverter.curvature = tensors.get("curvature")
         for i, key in enumerate(json.loads(metadata["settings"])):
             kept = _below(tensors, f"calibration.{i}.")
             inverter.calibrations[key] = Calibration.from_tensors(kept)
     except (SafetensorError, OSError, KeyError, ValueError):  # broken: it is made anew
         inverter.cascades.clear()
-        inverter.rough = None
+        inverter.curvature = None
         inverter.calibrations.clear()
         return False
     return True
