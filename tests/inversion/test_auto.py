@@ -15,6 +15,7 @@ from preimage.inversion.operators import Downsample, Identity
 from preimage.inversion.problem import Problem
 from preimage.inversion.rough import SAMPLES, fitting_roughly, mean_curvature
 from preimage.inversion.search import Status, solve
+from preimage.inversion.solvers.anderson import anderson
 from preimage.inversion.solvers.cma import cma
 from preimage.inversion.solvers.gauss_newton import gauss_newton
 from preimage.inversion.solvers.lbfgs import lbfgs
@@ -122,12 +123,10 @@ def test_the_solver_suits_the_objective(model):
     assert suited(problem_of(rough, z), z) is cma
 
 
-def test_only_the_squared_error_is_plain(model):
-    z = model.space.sample(1)
-    assert is_plain(problem_of(model, z))
-    penalised = Objective({"l2": (1.0, L2())}, {"l2": (0.1, SquaredNorm())})
-    assert not is_plain(problem_of(model, z, penalised))
-    assert not is_plain(problem_of(model, z, Objective({"l1": (1.0, L1())})))
+def test_only_the_squared_error_is_plain():
+    assert is_plain(SQUARED)
+    assert not is_plain(Objective({"l2": (1.0, L2())}, {"l2": (0.1, SquaredNorm())}))
+    assert not is_plain(Objective({"l1": (1.0, L1())}))
 
 
 def test_an_image_has_the_same_answer_alone_and_among_others(model, prepared):
@@ -168,16 +167,13 @@ def test_an_encoder_that_is_nearer_is_followed(model, prepared):
     assert relative(search.z, z).max() < 1e-3
 
 
-def test_images_that_cannot_be_drawn_come_as_near_as_patient_search_brings_them(model, prepared):
+def test_images_that_cannot_be_drawn_come_as_near_as_patient_search_brings_them(model, ready):
     """Drawn images with noise: two roads lead to one bottom, and the quick one is auto's."""
     z = model.space.sample(24, seed=9)
     noise = 0.3 * torch.randn(24, 1, 16, 16, generator=torch.Generator().manual_seed(1))
     x = model.decode(z) + noise
     problem = Problem.of(model, x, SQUARED, Identity())
-    *_, rough = fitting_roughly(model)
-    search = solve(
-        auto(problem, steps=60, tolerance=1e-10, prepared=replace(prepared, rough=rough))
-    )
+    search = solve(auto(problem, steps=60, tolerance=1e-10, prepared=ready))
     patient = solve(levenberg_marquardt(problem, z, steps=200, fall=1e-7))
     assert (search.loss > NEAR).all()
     assert (search.loss <= 1.02 * patient.loss).float().mean() > 0.9
@@ -197,7 +193,86 @@ def test_a_rough_start_bears_noise_that_the_exact_one_does_not(model, prepared):
     noise = 0.2 * torch.randn(64, 1, 16, 16, generator=torch.Generator().manual_seed(2))
     problem = Problem.of(model, (model.decode(z) + noise).clamp(-1, 1), SQUARED, Identity())
     *_, rough = fitting_roughly(model)
-    found = rough.latents(problem)
-    assert problem.loss(found).mean() < problem.loss(prepared.cascade.latents(problem)).mean()
-    stages = rough.start(problem)
-    assert (problem.loss(found) <= problem.loss(stages) + 1e-6).all()
+    found, loss = rough.latents(problem)
+    assert torch.allclose(problem.loss(found), loss, rtol=1e-4)
+    assert loss.mean() < prepared.cascade.latents(problem)[1].mean()
+    assert (loss <= problem.loss(rough.start(problem)) + 1e-6).all()
+
+
+def noisy(model, n, *, seed):
+    z = model.space.sample(n, seed=seed)
+    noise = 0.3 * torch.randn(n, 1, 16, 16, generator=torch.Generator().manual_seed(seed))
+    return model.decode(z) + noise
+
+
+@pytest.fixture(scope="module")
+def ready(model, prepared):
+    *_, rough = fitting_roughly(model)
+    return replace(prepared, rough=rough, curvature=mean_curvature(model))
+
+
+def test_a_weight_changes_nothing_but_the_scale(model, ready):
+    x = torch.cat([noisy(model, 6, seed=3), model.decode(model.space.sample(6, seed=4))])
+    found = {}
+    for weight in (1.0, 100.0):
+        problem = Problem.of(model, x, Objective({"l2": (weight, L2())}), Identity())
+        tolerance = 1e-10 * weight
+        found[weight] = solve(auto(problem, steps=30, tolerance=tolerance, prepared=ready))
+    assert torch.allclose(100 * found[1.0].loss[:6], found[100.0].loss[:6], rtol=1e-3)
+    assert (found[1.0].evaluations[:6] - found[100.0].evaluations[:6]).abs().max() <= 5
+    assert torch.equal(found[1.0].status[6:], found[100.0].status[6:])
+
+
+def test_images_of_both_kinds_do_not_meet(model, ready):
+    own = model.decode(model.space.sample(8, seed=7))
+    x = torch.cat([noisy(model, 8, seed=8), own, ((own + 1) * 127.5).round() / 127.5 - 1])
+    problem = Problem.of(model, x, SQUARED, Identity())
+    together = solve(auto(problem, steps=20, tolerance=1e-10, prepared=ready))
+    for i in (0, 5, 9, 14, 17):
+        one = problem.select(torch.tensor([i]))
+        alone = solve(auto(one, steps=20, tolerance=1e-10, prepared=ready))
+        assert torch.allclose(alone.loss, together.loss[i : i + 1], rtol=0.02, atol=1e-8)
+
+
+def test_an_image_counts_as_done_only_when_it_is(model, ready):
+    """Whoever stops a search keeps what has ended: it must be what the whole search would give."""
+    x = torch.cat([noisy(model, 6, seed=5), model.decode(model.space.sample(6, seed=6))])
+    problem = Problem.of(model, x, SQUARED, Identity())
+    ends = solve(auto(problem, steps=20, tolerance=1e-10, prepared=ready)).loss
+    for search in auto(problem, steps=20, tolerance=1e-10, prepared=ready):
+        done = search.status != Status.RUNNING
+        assert (search.loss[done] <= ends[done] + 1e-9).all()
+    assert done.all()
+
+
+def test_the_cascade_is_given_up_only_where_something_takes_its_place(model, prepared):
+    problem = Problem.of(model, noisy(model, 12, seed=10), SQUARED, Identity())
+    searches = {
+        limit: solve(
+            anderson(
+                problem, prepared.cascade.start(problem), steps=20, tolerance=1e-10,
+                cascade=prepared.cascade, hopeless=limit,
+            )
+        )
+        for limit in (1e-2, torch.inf)
+    }  # fmt: skip
+    maps = len(prepared.cascade.maps)
+    left = searches[1e-2].loss > 1e-2
+    assert left.any()
+    assert (searches[1e-2].iterations[left] == maps - 1).all()
+    assert (searches[torch.inf].iterations > maps).all()
+    penalised = Objective({"l2": (1.0, L2())}, {"l2": (1e-3, SquaredNorm())})
+    other = problem_of(model, model.space.sample(4, seed=1), penalised)
+    rough = replace(prepared, rough=prepared.cascade, curvature=torch.eye(6))
+    one, two = (solve(auto(other, steps=5, tolerance=0.0, prepared=p)) for p in (prepared, rough))
+    assert torch.equal(one.z, two.z)
+
+
+def test_the_best_of_the_cascades_latents_bears_what_is_no_number(model, prepared):
+    x = model.decode(model.space.sample(3, seed=2))
+    x[1] = torch.nan
+    problem = Problem.of(model, x, SQUARED, Identity())
+    z, loss = prepared.cascade.latents(problem)
+    assert loss[[0, 2]].isfinite().all()
+    assert loss[1] == torch.inf
+    assert torch.allclose(problem.loss(z)[[0, 2]], loss[[0, 2]], rtol=1e-4)

@@ -19,7 +19,8 @@ from preimage.inversion.operators import Identity
 from preimage.inversion.problem import Problem
 from preimage.inversion.search import Search, Status, solve
 from preimage.inversion.solvers import SOLVERS
-from preimage.inversion.solvers.preconditioned_lbfgs import damped_inverse
+from preimage.inversion.solvers.lbfgs import lbfgs
+from preimage.inversion.solvers.preconditioned_lbfgs import damped_inverse, gauss_newton_inverse
 
 
 class Sum:
@@ -228,6 +229,20 @@ def test_curvature_that_is_known_shortens_the_way():
     for name, one in steps.items():
         assert (one.loss - known.loss <= 0.01 * (plain.loss - known.loss)).all(), name
     assert (steps["own"].evaluations - steps["mean"].evaluations == D).all()
+
+
+def test_curvature_is_asked_for_anew_when_it_is_due():
+    known = rosenbrock()
+    options = {"steps": 12, "tolerance": 0.0, "fall": 0.0}
+    counts = [
+        solve(
+            lbfgs(known.problem, known.z, inverse=gauss_newton_inverse, renewals=due, **options)
+        ).evaluations[0]
+        for due in ((), (5,), (5, 9))
+    ]
+    d = known.problem.d
+    assert counts[1] == counts[0] + d
+    assert counts[2] == counts[0] + 2 * d
 
 
 def test_a_matrix_without_inverse_is_left_out():

@@ -89,12 +89,14 @@ def _prepared(
     progress: Progress | None,
 ) -> None:
     """Prepare what searches start from, and verdicts, if they are wanted and can be had."""
-    made = len(ready.cascades), ready.curvature is None
-    for step in ready.prepare(settings):
-        if progress is not None:
-            progress(step)
-    if run is not None and (len(ready.cascades), ready.curvature is None) != made:
-        save_preparations(Run.open(run), ready)
+    made = len(ready.cascades)
+    try:
+        for step in ready.prepare(settings):
+            if progress is not None:
+                progress(step)
+    finally:  # what is made by then is kept whoever stops the rest
+        if run is not None and len(ready.cascades) > made:
+            save_preparations(Run.open(run), ready)
     if settings.key in ready.calibrations:
         return
     if isinstance(calibration, Tensor):

@@ -1,11 +1,11 @@
 """`method="auto"`: the quickest way to the bottom that each image allows.
 
 Start from the cascade where there is one for the operator, and follow it by Anderson acceleration:
-what the generator can draw is found so. Images that it cannot draw start again from a cascade that
-takes what they differ by for noise, or from the model's encoder where that is nearer, and are
-followed by L-BFGS that corrects Gauss–Newton. Levenberg–Marquardt polishes what is near and above
-the tolerance. An objective that is no sum of squares is minimised from the latents that are best in
-squared error; one without gradient by CMA-ES.
+most of what the generator can draw is found so. Levenberg–Marquardt polishes what is above the
+tolerance. Images that the generator cannot draw start again from a cascade that takes what they
+differ by for noise, or from the model's encoder where that is nearer, and are followed by L-BFGS
+whose initial matrix is the prior's mean of JᵀJ, inverted. An objective that is no sum of squares is
+minimised from the latents that are best in squared error; one without gradient by CMA-ES.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from torch import Tensor
 from preimage.core import Unsupported
 from preimage.inversion.cascade import Cascade
 from preimage.inversion.objective import Objective
-from preimage.inversion.operators import Identity
 from preimage.inversion.problem import Problem
-from preimage.inversion.search import Search, Solver
+from preimage.inversion.search import Search, Solver, Status
 from preimage.inversion.solvers.anderson import anderson
 from preimage.inversion.solvers.cma import cma
 from preimage.inversion.solvers.gauss_newton import gauss_newton
@@ -35,10 +34,13 @@ from preimage.inversion.terms import L2
 ACCELERATED = 24  # iterations of Anderson acceleration at most, where Jacobians are quick
 PATIENT = 48  # and where they take as many decodings as there are latents
 DENSE = 160  # latents up to which a whole Jacobian is formed
-HOPELESS = 1e-2  # squared error after the cascade's own maps, of images it will not find
-FOREIGN = 0.1  # then, of images that are none of the generator's: it fails on them altogether
-NEAR = 1e-4  # squared error, a grey level and a quarter, of images that the generator can draw
-POLISHED = 6  # iterations at most where that is reached late: within reach they are enough
+LEAST_SQUARES = (levenberg_marquardt, gauss_newton)
+
+# Squared errors, on images in [−1, 1]:
+HOPELESS = 1e-2  # after the cascade's own maps: Anderson acceleration seldom mends more
+FOREIGN = 0.1  # there: no generator measured has left so much of an image of its own
+NEAR = 1e-4  # a grey level and a quarter: below, an image is taken for the generator's own
+LATE = 1e-5  # twice what rounding to 8 bits leaves: reached late, it is worth polishing
 
 
 @dataclass(frozen=True)
@@ -64,42 +66,48 @@ def auto(
     Raises Unsupported where the generator cannot be searched at all.
     """
     prepared = prepared or Prepared()
-    if z is not None:
-        search = Search.begin(problem, z)
-        foreign = torch.ones_like(search.status, dtype=torch.bool)  # for all that is known
-    else:
-        search = None
+    search = None if z is None else Search.begin(problem, z)
+    if search is None:
         for search in _started(problem, prepared, steps=steps, tolerance=tolerance):
-            yield search
-        assert search is not None  # a start yields at least once
+            yield _going_on(search)
+    assert search is not None  # a start yields at least once
+    foreign = torch.zeros_like(search.loss, dtype=torch.bool)
+    if z is None:
         foreign = _consult_others(problem, search, prepared, tolerance)
+    near = (search.loss > tolerance) & search.loss.isfinite()
+    search.finish(near, Status.RUNNING)
+    search.finish(search.loss <= tolerance, Status.REACHED)
     solver = suited(problem, search.z)
-    polish = partial(solver, tolerance=tolerance)
-    far = foreign & (search.loss > NEAR)
-    if not _may_leave_much(problem, solver):
-        far = torch.zeros_like(far)
-    near = ~far & (search.loss > tolerance)
-    yield from _continued(problem, search, near, partial(polish, steps=steps))
-    if far.any():
-        run = partial(
-            preconditioned_lbfgs, steps=steps, tolerance=tolerance, curvature=prepared.curvature
-        )
-        yield from _continued(problem, search, far, run)
-        late = far & (search.loss > tolerance) & (search.loss <= NEAR)
-        yield from _continued(problem, search, late, partial(polish, steps=min(steps, POLISHED)))
+    polish = partial(solver, steps=steps, tolerance=tolerance)
+    plain = is_plain(problem.objective)
+    if prepared.curvature is None or not plain or solver not in LEAST_SQUARES:
+        yield from _continued(problem, search, near, polish)
+        return
+    weight = _weight(problem)
+    far = near & foreign & (search.loss > NEAR * weight)
+    yield from _continued(problem, search, near & ~far, polish)
+    curvature = prepared.curvature * weight
+    run = partial(preconditioned_lbfgs, steps=steps, tolerance=tolerance, curvature=curvature)
+    yield from _continued(problem, search, far, run)
+    late = far & (search.loss > tolerance) & (search.loss <= LATE * weight)
+    yield from _continued(problem, search, late, polish)
 
 
-def is_plain(problem: Problem) -> bool:
-    """Whether the objective is the squared error and nothing else."""
-    objective = problem.objective
+def _going_on(search: Search) -> Search:
+    """The same, with images that were given up still at work: other solvers go on with them."""
+    given_up = (search.status == Status.STALLED) | (search.status == Status.LIMIT)
+    return replace(search, status=torch.where(given_up, int(Status.RUNNING), search.status))
+
+
+def _weight(problem: Problem) -> float:
+    """By how much a plain objective exceeds the squared error."""
+    return sum(weight for weight, _ in problem.objective.terms.values())
+
+
+def is_plain(objective: Objective) -> bool:
+    """Whether it is the squared error and nothing else."""
     only_l2 = all(type(term) is L2 for _, term in objective.terms.values())
     return only_l2 and not objective.penalties and not objective.projections
-
-
-def _may_leave_much(problem: Problem, solver: Solver) -> bool:
-    """Whether images may be none of the generator's, and residuals have Jacobians."""
-    squares = solver in (levenberg_marquardt, gauss_newton)
-    return squares and is_plain(problem) and isinstance(problem.through, Identity)
 
 
 def suited(problem: Problem, z: Tensor) -> Solver:
@@ -121,7 +129,7 @@ def _started(
     problem: Problem, prepared: Prepared, *, steps: int, tolerance: float
 ) -> Iterator[Search]:
     """From nothing: the cascade, accelerated; or else the nearest sample of the pool."""
-    cascade, plain = prepared.cascade, is_plain(problem)
+    cascade, plain = prepared.cascade, is_plain(problem.objective)
     if cascade is None:
         pool = prepared.pool
         z = mean_start(problem) if pool is None else pool.nearest(problem)[:, 0]
@@ -136,7 +144,7 @@ def _started(
         steps=min(steps, most),
         tolerance=tolerance,
         cascade=cascade,
-        hopeless=torch.inf if prepared.rough is None else HOPELESS,
+        hopeless=HOPELESS * _weight(problem) if plain and prepared.rough else torch.inf,
     ):
         if plain:
             yield search
@@ -156,17 +164,14 @@ def _consult_others(
     There the cascade, which is exact on the generator's own images, does worse than one that takes
     what images differ by for noise, or than the model's encoder: they are not the generator's own.
     """
-    if prepared.cascade is None:
-        foreign = torch.ones_like(search.status, dtype=torch.bool)
-    else:
-        foreign = search.loss > FOREIGN
-    if prepared.rough is not None and is_plain(problem):
-        rows = (search.loss > NEAR).nonzero()[:, 0]
+    weight = _weight(problem) if is_plain(problem.objective) else 1.0
+    foreign = search.loss > FOREIGN * weight
+    if prepared.rough is not None and is_plain(problem.objective):
+        rows = (search.loss > max(NEAR * weight, tolerance)).nonzero()[:, 0]
         if len(rows):
-            part = problem.select(rows)
-            z = prepared.rough.latents(part)
-            foreign[rows] |= search.improve(rows, z, part.loss(z))
-            search.evaluations[rows] += len(prepared.rough.maps) + 1
+            z, loss = prepared.rough.latents(problem.select(rows))
+            foreign[rows] |= search.improve(rows, z, loss)
+            search.evaluations[rows] += len(prepared.rough.maps)
     rows = (search.loss > tolerance).nonzero()[:, 0]
     whole = tuple(problem.target.shape[1:]) == tuple(problem.model.data.shape)
     if problem.model.can("encode") and whole and len(rows):

@@ -88,19 +88,21 @@ class Cascade:
         return _of(self.centres, labels) + (h - _of(self.means, labels)) @ self.maps[0]
 
     @torch.no_grad()
-    def latents(self, problem: Problem) -> Tensor:
-        """The best of ẑ₀ … ẑₖ of the problem's targets, by what it minimises: (B, d)."""
+    def latents(self, problem: Problem) -> tuple[Tensor, Tensor]:
+        """The best of ẑ₀ … of the problem's targets (B, d), and what its objective is there (B,).
+
+        A decoding of each image for each map.
+        """
         h, z = self.features(problem.target), self.start(problem)
-        best, least = z, None
+        best, least = z, torch.full_like(z[:, 0], torch.inf)
         for k in range(1, len(self.maps) + 1):
             a = problem.observe(z)
             loss = problem.objective.loss(z, a, problem.prepared)
-            better = loss < (torch.inf if least is None else least)
-            best = torch.where(better[:, None], z, best)
-            least = loss if least is None else torch.where(better, loss, least)
+            better = loss < least
+            best, least = torch.where(better[:, None], z, best), torch.where(better, loss, least)
             if k < len(self.maps):
                 z = z + (h - self.features(a)) @ self.maps[k]
-        return best
+        return best, least
 
     def map(self, k: int) -> Tensor:
         """Wₖ (m, d), or the last one where there are fewer."""
@@ -137,19 +139,16 @@ def fit(
     stages: int = STAGES,
     seed: int = 0,
     decode: Decode | None = None,
-    links: Sequence[tuple[str, float]] = CANDIDATES,
 ) -> Cascade:
     """The cascade of a generator, seen through an operator that is one for all images.
 
     noise: σ of the noise that observations will have, in their own units; the regressions weigh
         features by how much of them survives it.
     decode: a quicker decoder than the model's own, of the same precision.
-    links: to choose from, each with how far from ±1 it keeps values where it saturates.
     """
     *_, cascade = fitting(
-        model, through, noise=noise, pairs=pairs, stages=stages, seed=seed, decode=decode,
-        links=links,
-    )  # fmt: skip
+        model, through, noise=noise, pairs=pairs, stages=stages, seed=seed, decode=decode
+    )
     assert isinstance(cascade, Cascade)
     return cascade
 
@@ -166,7 +165,10 @@ def fitting(
     decode: Decode | None = None,
     links: Sequence[tuple[str, float]] = CANDIDATES,
 ) -> Iterator[Step | Cascade]:
-    """`fit` step by step; what it yields last is the cascade."""
+    """`fit` step by step; what it yields last is the cascade.
+
+    links: to choose from, each with how far from ±1 it keeps values where it saturates.
+    """
     world = _World(model, through or Identity(), decode or model.decode)
     random = seeds.generator(seed, "cascade")
     z = prior_latents(model, pairs + CHECKED, random).flatten(1)

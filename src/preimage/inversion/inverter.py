@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from preimage.core import DataSpec, LatentModel, Step, Unsupported
+from preimage.inversion.auto import is_plain
 from preimage.inversion.cascade import Cascade, fitting
 from preimage.inversion.checks import check_generator, in_evaluation_mode, takes_gradient
 from preimage.inversion.classes import found_classes
@@ -95,6 +95,7 @@ class Inverter:
         self.pool: Pool | None = None
         self.cascades: dict[str, Cascade] = {}  # by the operator they are for, or ROUGH
         self.curvature: Tensor | None = None  # (d, d): see `rough.mean_curvature`
+        self._without_rough = False  # whether Jacobians were asked for in vain
         self.compiled: Compiled | None = None
         self._fold = fold
 
@@ -119,7 +120,7 @@ class Inverter:
             yield from self._fitting(
                 key, fitting(self.model, through, noise=noise, **self._quicker())
             )
-        if isinstance(through, Identity) and settings.method == "auto" and self.gradient:
+        if self._uses_cascade(settings) and isinstance(through, Identity):
             yield from self._prepare_rough(settings)
         if self.pool is None and self._uses_pool(settings):
             yield Step(0, 1, stage="draw samples to start from")
@@ -127,14 +128,19 @@ class Inverter:
 
     def _prepare_rough(self, settings: Settings) -> Iterator[Step]:
         """What searches for images that are not the generator's own begin with."""
-        if self._uses_cascade(settings) and ROUGH not in self.cascades:
-            yield from self._fitting(ROUGH, fitting_roughly(self.model, **self._quicker()))
-        if self.curvature is None and self.model.space.size <= LARGE:
-            yield Step(0, 1, stage="average Jacobians")
-            with contextlib.suppress(Unsupported):  # then the image's own is asked for
-                self.curvature = mean_curvature(
-                    self.model, tangents=self._tangents(), **self._quicker()
-                )
+        if self._without_rough or ROUGH in self.cascades:
+            return
+        if not is_plain(self.objective(settings)):
+            return
+        yield Step(0, 1, stage="average Jacobians")
+        try:
+            self.curvature = mean_curvature(
+                self.model, tangents=self._tangents(), **self._quicker()
+            )
+        except (Unsupported, RuntimeError):  # a stranger's module may hold anything
+            self._without_rough = True
+            return
+        yield from self._fitting(ROUGH, fitting_roughly(self.model, **self._quicker()))
 
     def _fitting(self, key: str, steps: Iterator[Step | Cascade]) -> Iterator[Step]:
         for made in steps:

@@ -8,12 +8,13 @@ have in common is a good first guess of the curvature about whatever comes neare
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from preimage.core import LatentModel, Step, seeds
-from preimage.inversion.cascade import CANDIDATES, Cascade, fitting
+from preimage.inversion.cascade import Cascade, fitting
 from preimage.inversion.jacobian import jacobian
 from preimage.inversion.objective import Objective
 from preimage.inversion.operators import Identity
@@ -23,22 +24,22 @@ from preimage.inversion.terms import L2
 
 ROUGH = "rough"  # the cascade's name, where others go by their operator's
 NOISE = 0.1  # σ, in units of pixels on [−1, 1]: what images differ by is taken for noise
-PAIRS, STAGES = 8192, 4
+LINKS = (("identity", 0.0),)  # none is undone: that would magnify the noise
+STAGES = 4
 SAMPLES = 32  # latents of the prior whose Jacobians are averaged
-TOGETHER = 4  # of them at once
+MEMORY = 1 << 26  # bytes of Jacobians held at a time
 
 
 def fitting_roughly(
     model: LatentModel, *, decode: Decode | None = None, seed: int = 0
 ) -> Iterator[Step | Cascade]:
-    """A cascade from noisy images, with no link undone, for that would magnify the noise.
+    """A cascade from noisy images, step by step; what it yields last is the cascade.
 
-    Step by step; what it yields last is the cascade. decode: a quicker one than the model's own.
+    decode: a quicker one than the model's own.
     """
-    return fitting(
-        model, noise=NOISE, pairs=PAIRS, stages=STAGES, seed=seed, decode=decode,
-        links=CANDIDATES[:1],
-    )  # fmt: skip
+    made = fitting(model, noise=NOISE, stages=STAGES, seed=seed, decode=decode, links=LINKS)
+    for step in made:
+        yield step if isinstance(step, Cascade) else replace(step, stage="rough cascade")
 
 
 @torch.no_grad()
@@ -62,8 +63,9 @@ def mean_curvature(
         labels=labels, decode=decode, tangents=tangents,
     )  # fmt: skip
     z = z.flatten(1)
+    size = max(1, MEMORY // (4 * z.shape[1] * model.data.size))
     total = z.new_zeros(z.shape[1], z.shape[1])
-    for rows in torch.arange(SAMPLES, device=z.device).split(TOGETHER):
+    for rows in torch.arange(SAMPLES, device=z.device).split(size):
         J = jacobian(problem.select(rows), z[rows])[1]
         total += (J.mT @ J).sum(0)
     return total / SAMPLES

@@ -69,7 +69,7 @@ def lbfgs(
         `renewals`, and counted as d decodings.
     known: (d, d), what pairs correct at first, of all images; then nothing is asked at first.
     fall, patience: an image is finished after so many steps in a row that each lowered its loss by
-        less than that share, or where not even steepest descent finds a lower one.
+        less than that share, or where not even a direction without pairs finds a lower one.
     """
     active = Active.begin(problem, z, tolerance=tolerance)
     if not len(active):
@@ -79,7 +79,7 @@ def lbfgs(
     active.search.evaluations[active.rows] += 1
     if known is not None:
         P = known.expand(len(active), d, d).clone()
-    elif inverse is not None:
+    elif inverse is not None and steps:
         P = inverse(active.problem, active.z)
         active.search.evaluations[active.rows] += d
     state = begin(active.z, *active.problem.loss_and_gradient(active.z), history, P=P)
@@ -122,7 +122,7 @@ def advance(state: State, z: Tensor, f: Tensor, g: Tensor, *, fall: float) -> tu
     spent = ~done & (state.tries + 1 >= TRIES)
     done = done | (spent & finite & (f < state.f))  # better than nothing
     lost = spent & ~done
-    stuck = lost & ~state.ρ.any(1)  # the direction was steepest descent
+    stuck = lost & ~state.ρ.any(1)  # the direction owed nothing to pairs
 
     low, high, t = narrowed(state, torch.where(finite, f, torch.inf), dφ, short)
     fell = (state.f - f) > fall * state.f.abs()
@@ -192,15 +192,15 @@ def inverse_hessian_product(state: State, g: Tensor) -> Tensor:
         α[i] = ρ[:, i] * (S[:, i] * q).sum(1)
         q = q - α[i][:, None] * Y[:, i]
     y = Y[:, -1]
-    yPy = (y * _before(state, y)).sum(1)
+    yPy = (y * preconditioned(state, y)).sum(1)
     γ = torch.where(ρ[:, -1] > 0, 1 / (ρ[:, -1] * yPy), 1.0)  # sᵀy / yᵀPy of the latest pair
-    r = γ[:, None] * _before(state, q)
+    r = γ[:, None] * preconditioned(state, q)
     for i in range(ρ.shape[1]):
         β = ρ[:, i] * (Y[:, i] * r).sum(1)
         r = r + (α[i] - β)[:, None] * S[:, i]
     return r
 
 
-def _before(state: State, v: Tensor) -> Tensor:
+def preconditioned(state: State, v: Tensor) -> Tensor:
     """P v: (M, d) → (M, d)."""
     return (state.P @ v[:, :, None])[:, :, 0] if state.P.shape[1] else v

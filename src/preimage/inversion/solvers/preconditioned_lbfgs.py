@@ -1,4 +1,4 @@
-"""L-BFGS that corrects Gauss–Newton: for images that the generator cannot draw exactly.
+"""L-BFGS with an initial matrix from JᵀJ: for images that the generator cannot draw exactly.
 
 What is left over of such an image is not small, and Gauss–Newton's matrix 2 JᵀJ lacks the curvature
 that belongs to it: Levenberg–Marquardt creeps, at a Jacobian a step. L-BFGS learns what is lacking
