@@ -20,6 +20,7 @@ from preimage.inversion.solvers.cma import cma
 from preimage.inversion.solvers.gauss_newton import gauss_newton
 from preimage.inversion.solvers.lbfgs import lbfgs
 from preimage.inversion.solvers.levenberg_marquardt import levenberg_marquardt
+from preimage.inversion.solvers.preconditioned_lbfgs import preconditioned_lbfgs
 from preimage.inversion.starts import Pool, prior_latents
 from preimage.inversion.terms import L1, L2, SSIM
 from preimage.models.wrap import wrap
@@ -262,7 +263,7 @@ def test_the_cascade_is_given_up_only_where_something_takes_its_place(model, pre
     assert (searches[1e-2].iterations[left] == maps - 1).all()
     assert (searches[torch.inf].iterations > maps).all()
     penalised = Objective({"l2": (1.0, L2())}, {"l2": (1e-3, SquaredNorm())})
-    other = problem_of(model, model.space.sample(4, seed=1), penalised)
+    other = Problem.of(model, noisy(model, 4, seed=10), penalised, Identity())
     rough = replace(prepared, rough=prepared.cascade, curvature=torch.eye(6))
     one, two = (solve(auto(other, steps=5, tolerance=0.0, prepared=p)) for p in (prepared, rough))
     assert torch.equal(one.z, two.z)
@@ -276,3 +277,58 @@ def test_the_best_of_the_cascades_latents_bears_what_is_no_number(model, prepare
     assert loss[[0, 2]].isfinite().all()
     assert loss[1] == torch.inf
     assert torch.allclose(problem.loss(z)[[0, 2]], loss[[0, 2]], rtol=1e-4)
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """How many images took the rough way."""
+    counts = []
+
+    def counted(problem, z, **options):
+        counts.append(len(problem))
+        return preconditioned_lbfgs(problem, z, **options)
+
+    monkeypatch.setattr("preimage.inversion.auto.preconditioned_lbfgs", counted)
+    return counts
+
+
+def test_who_takes_the_rough_way(model, prepared, ready, taken):
+    z = model.space.sample(8, seed=12)
+    own = problem_of(model, z)
+    solve(auto(own, steps=10, tolerance=1e-10, prepared=ready))
+    assert not taken
+    rounded = Problem.of(model, (own.target * 127.5).round() / 127.5, SQUARED, Identity())
+    solve(auto(rounded, steps=10, tolerance=1e-10, prepared=ready))
+    assert not taken
+    noise = 0.2 * torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(3))
+    grainy = Problem.of(model, own.target + noise, SQUARED, Identity())
+    solve(auto(grainy, steps=10, tolerance=1e-10, prepared=ready))
+    assert taken.pop() >= 6  # where the rough cascade is nearer
+    helpless = replace(ready, rough=prepared.cascade)  # never nearer than itself
+    strange = Problem.of(model, own.target + 3 * noise, SQUARED, Identity())
+    solve(auto(strange, steps=10, tolerance=1e-10, prepared=helpless))
+    assert taken.pop() == 8  # where the cascade fails altogether
+    solve(auto(strange, z, steps=10, tolerance=1e-10, prepared=ready))
+    assert not taken  # a start of one's own
+
+
+def test_what_comes_near_late_is_polished(model, ready, monkeypatch):
+    """A cascade too poor for the generator's own images, some of which take the rough way at first.
+
+    There they make one step only; Levenberg–Marquardt goes on from what that counts as near.
+    """
+
+    def one_step(problem, z, **options):
+        return preconditioned_lbfgs(problem, z, **options | {"steps": 1})
+
+    monkeypatch.setattr("preimage.inversion.auto.preconditioned_lbfgs", one_step)
+    monkeypatch.setattr("preimage.inversion.auto.PATIENT", 0)
+    known = replace(ready, cascade=fit(model, pairs=256, stages=1))
+    problem = problem_of(model, model.space.sample(24, seed=13))
+    found = []
+    for late in (0.0, torch.inf):
+        monkeypatch.setattr("preimage.inversion.auto.LATE", late)
+        search = solve(auto(problem, steps=14, tolerance=1e-12, prepared=known))
+        found.append((search.loss < 1e-11).sum())
+    assert found[0] <= 21
+    assert found[1] == 24
