@@ -59,6 +59,8 @@ export class Live {
     this.held = new Map();
     /** Of one picture, as those so far were. */
     this.cost = { bytes: 0, ms: Infinity };
+    /** @type {(() => void) | null} asks again for the slider that would have taken too long */
+    this.again = null;
     /** @type {Args | null} */
     this.waiting = null;
     /** @type {Args | null} */
@@ -94,7 +96,8 @@ export class Live {
   }
 
   /**
-   * Has the pictures at a slider's other places made, the nearest first, if that is soon done.
+   * Has the pictures at a slider's other places made, the nearest first, if that is soon done: now,
+   * or once a picture shows it to be so. A model's first picture is no measure of the others.
    *
    * @param {string} along "moves.NAME", "dims.INDEX" or "base.t"
    * @param {number} here where the slider is
@@ -103,9 +106,14 @@ export class Live {
    */
   ahead(along, here, places, at) {
     const of = `${along} ${key(at(0))}`;
+    this.again = null;
     if (this.slider?.of === of) return;
     const { bytes, ms } = this.cost;
-    if (places.length * bytes > MOST_BYTES || places.length * ms > MOST_MS) return;
+    if (places.length * bytes > MOST_BYTES) return;
+    if (places.length * ms > MOST_MS) {
+      this.again = () => this.ahead(along, here, places, at);
+      return;
+    }
     const values = [...places].sort((a, b) => Math.abs(a - here) - Math.abs(b - here));
     const id = this.next++;
     if (!this.socket.send(JSON.stringify({ id, args: at(here), along, values }))) return;
@@ -173,5 +181,6 @@ export class Live {
   #tell(frame) {
     if (!frame.error) this.cost = { bytes: frame.pixels.length, ms: Math.min(this.cost.ms, frame.ms) };
     for (const listener of this.listeners) listener(frame);
+    this.again?.();
   }
 }
