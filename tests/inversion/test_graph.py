@@ -301,6 +301,27 @@ def test_what_cannot_be_folded_runs_as_it_is(make: object, why: str) -> None:
         assert torch.equal(quick.decode(z), model.decode(z))
 
 
+@pytest.mark.parametrize("n", [1, 5, 71, 142])
+def test_tangents_come_in_few_sizes_of_batch(n: int) -> None:
+    quick = compiled(wrapped(nn.Sequential(nn.Linear(D, 16), nn.ReLU(), nn.Linear(16, 64))))
+    plan, sizes = quick._plan(torch.float32), []
+
+    class Noted:
+        images_at_once = 70
+
+        def __call__(self, z: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+            sizes.append(len(z))
+            return plan(z, labels)
+
+    quick._tangents[torch.float32] = Noted()  # type: ignore[assignment]
+    z = torch.randn(n, D, generator=torch.Generator().manual_seed(n))
+    x, slopes = quick.tangents(z, dtype=torch.float32)
+    assert all(size % 2 == 0 and size <= 70 for size in sizes)
+    assert torch.allclose(x, quick.decode(z), atol=1e-6)
+    alone = torch.cat([quick.tangents(one, dtype=torch.float32)[1] for one in z.split(1)])
+    assert torch.allclose(slopes, alone, atol=1e-6)
+
+
 def test_a_stranger_without_a_graph_still_has_tangents() -> None:
     class Loop(nn.Module):
         def __init__(self) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 from preimage.core import ImageSpec, LatentSpace
+from preimage.inversion.graph import compiled
 from preimage.inversion.jacobian import jacobian, jvp, vjp
 from preimage.inversion.noise import normal
 from preimage.inversion.objective import Objective
@@ -53,6 +57,14 @@ def test_jacobian_is_autograds(through, term):
     R, J = jacobian(p, z)
     assert torch.allclose(R, p.residual(z), atol=1e-6)
     assert torch.allclose(J, exact(p, z), atol=1e-5)
+
+
+def test_terms_do_not_disturb_one_another():
+    p, z = problem()
+    both = replace(p.objective, terms={"one": (2.0, L2()), "two": (0.5, L2())})
+    tangents = partial(compiled(p.model).tangents, dtype=torch.float32)
+    p = Problem.of(p.model, p.target, both, p.through, tangents=tangents)
+    assert torch.allclose(jacobian(p, z)[1], exact(p, z), atol=1e-5)
 
 
 def test_parts_and_given_tangents_change_nothing():

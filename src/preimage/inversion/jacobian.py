@@ -127,7 +127,10 @@ def _residual_tangents(problem: Problem, x: Tensor, dx: Tensor) -> tuple[Tensor,
 
 
 def _term_tangents(problem: Problem, name: str, a: Tensor, da: Tensor) -> tuple[Tensor, Tensor]:
-    """√w r (B, m) of one term and its tangents (B, k, m), at a = A(G(z)) with tangents da."""
+    """√w r (B, m) of one term and its tangents (B, k, m), at a = A(G(z)) with tangents da.
+
+    The only term may write over da.
+    """
     (w, term), prepared = problem.objective.terms[name], problem.prepared[name]
 
     def residual(a: Tensor) -> Tensor:
@@ -140,7 +143,8 @@ def _term_tangents(problem: Problem, name: str, a: Tensor, da: Tensor) -> tuple[
         return r
 
     if isinstance(term, L2):  # by far the commonest, and linear
-        r, dr = residual(a), term.push(da, prepared)
+        spent = len(problem.objective.terms) == 1
+        r, dr = residual(a), term.push(da, prepared, spent=spent)
     else:
         r, dr = _pushed(residual, a, da, dim=1)
     return (r, dr) if w == 1 else (math.sqrt(w) * r, math.sqrt(w) * dr)

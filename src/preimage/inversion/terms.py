@@ -90,12 +90,17 @@ class L2(Pointwise):
     def root(self, e: Tensor) -> Tensor:
         return e
 
-    def push(self, da: Tensor, prepared: Tensor) -> Tensor:
-        """The residual's tangents (B, k, m), of tangents da (B, k, …): it is linear in a."""
-        scaled = da.flatten(2) / math.sqrt(da[0, 0].numel())
+    def push(self, da: Tensor, prepared: Tensor, *, spent: bool = False) -> Tensor:
+        """The residual's tangents (B, k, m), of tangents da (B, k, …): it is linear in a.
+
+        spent: da is wanted no more; its memory may hold the result.
+        """
+        scale = 1 / math.sqrt(da[0, 0].numel())
+        scaled = da.flatten(2)
+        scaled = scaled.mul_(scale) if spent and da.is_contiguous() else scaled * scale
         if prepared.dim() == da.dim() - 1:
             return scaled
-        return scaled * prepared[:, 1].sqrt().flatten(1)[:, None]
+        return scaled.mul_(prepared[:, 1].sqrt().flatten(1)[:, None])
 
 
 class L1(Pointwise):

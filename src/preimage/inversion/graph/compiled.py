@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from preimage.training.precision import bfloat16
 EXACT = 1e-4  # of the range of images: what folding in fp32 may change
 ROUGH = 5e-2  # in bf16: the largest difference of images, of their range
 SLANTED = 0.25  # in bf16: of tangents, relative in norm; a search that tests its steps bears it
+BATCH_SIZES = 32  # that tangents are computed in: oneDNN compiles bf16 products anew for each
 
 
 @dataclass
@@ -88,9 +90,13 @@ class Compiled:
         z = z.float()
         u = z.new_empty(len(z), *self.model.data.shape)
         slopes = z.new_empty(len(z), self.model.space.size, *self.model.data.shape)
+        step = max(1, plan.images_at_once // BATCH_SIZES)
         for rows in torch.arange(len(z)).split(plan.images_at_once):
+            n = min(plan.images_at_once, math.ceil(len(rows) / step) * step)
+            wide = rows[torch.arange(n) % len(rows)]
+            found = plan(z[wide], None if labels is None else labels[wide])
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            u[part], slopes[part] = plan(z[part], None if labels is None else labels[part])
+            u[part], slopes[part] = (x[: len(rows)] for x in found)
         return u, slopes
 
     def _plan(self, dtype: torch.dtype) -> Tangents | PlainTangents:
