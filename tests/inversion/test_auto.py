@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from preimage.core import ImageSpec, LatentSpace, seeds
-from preimage.inversion.auto import ACCELERATED, NEAR, Prepared, auto, is_plain, suited
+from preimage.inversion.auto import ACCELERATED, NEAR, SHRINKING, Prepared, auto, is_plain, suited
 from preimage.inversion.cascade import fit
 from preimage.inversion.constraints import SquaredNorm
 from preimage.inversion.objective import Objective
@@ -312,6 +312,23 @@ def test_who_takes_the_rough_way(model, prepared, ready, taken):
     assert not taken  # a start of one's own
 
 
+def test_strangers_start_nearer_the_priors_mean_and_nothing_gets_worse(model, ready, monkeypatch):
+    started = []
+
+    def noted(problem, z, **options):
+        started.append(z.clone())
+        return preconditioned_lbfgs(problem, z, **options | {"steps": 0})
+
+    monkeypatch.setattr("preimage.inversion.auto.preconditioned_lbfgs", noted)
+    problem = Problem.of(model, noisy(model, 8, seed=12), SQUARED, Identity())
+    search = solve(auto(problem, steps=10, tolerance=0.0, prepared=ready))
+    rough, loss = ready.rough.latents(problem)
+    taken = (started[0][:, None] - SHRINKING * rough[None]).norm(dim=2).amin(1)
+    assert len(taken) >= 6
+    assert (taken < 1e-6).all()
+    assert (search.loss <= loss + 1e-6).all()
+
+
 def test_what_comes_near_late_is_polished(model, ready, monkeypatch):
     """A cascade too poor for the generator's own images, some of which take the rough way at first.
 
@@ -326,9 +343,10 @@ def test_what_comes_near_late_is_polished(model, ready, monkeypatch):
     known = replace(ready, cascade=fit(model, pairs=256, stages=1))
     problem = problem_of(model, model.space.sample(24, seed=13))
     found = []
-    for late in (0.0, torch.inf):
+    for late, polished in ((0.0, 12), (torch.inf, 0), (torch.inf, 12)):
         monkeypatch.setattr("preimage.inversion.auto.LATE", late)
+        monkeypatch.setattr("preimage.inversion.auto.POLISHED", polished)
         search = solve(auto(problem, steps=14, tolerance=1e-12, prepared=known))
         found.append((search.loss < 1e-11).sum())
-    assert found[0] <= 21
-    assert found[1] == 24
+    assert found[0] == found[1] <= 21
+    assert found[2] == 24

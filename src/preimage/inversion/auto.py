@@ -33,6 +33,7 @@ from preimage.inversion.terms import L2
 
 ACCELERATED = 24  # iterations of Anderson acceleration at most, where Jacobians are quick
 PATIENT = 48  # and where they take as many decodings as there are latents
+POLISHED = 12  # of the solver after L-BFGS: an exact answer that is near takes no more
 DENSE = 160  # latents up to which a whole Jacobian is formed
 LEAST_SQUARES = (levenberg_marquardt, gauss_newton)
 
@@ -40,6 +41,7 @@ LEAST_SQUARES = (levenberg_marquardt, gauss_newton)
 HOPELESS = 1e-2  # after the cascade's own maps: Anderson acceleration seldom mends more
 FOREIGN = 0.1  # there: no generator measured has left so much of an image of its own
 NEAR = 1e-4  # a grey level and a quarter: below, an image is taken for the generator's own
+SHRINKING = 0.8  # of the rough cascade's latents: nearer the prior's mean, the valleys are deeper
 LATE = 1e-5  # twice what rounding to 8 bits leaves: reached late, it is worth polishing
 
 
@@ -71,9 +73,9 @@ def auto(
         for search in _started(problem, prepared, steps=steps, tolerance=tolerance):
             yield _going_on(search)
     assert search is not None  # a start yields at least once
-    foreign = torch.zeros_like(search.loss, dtype=torch.bool)
+    foreign, other = torch.zeros_like(search.loss, dtype=torch.bool), search.z
     if z is None:
-        foreign = _consult_others(problem, search, prepared, tolerance)
+        foreign, other = _consult_others(problem, search, prepared, tolerance)
     near = (search.loss > tolerance) & search.loss.isfinite()
     search.finish(near, Status.RUNNING)
     search.finish(search.loss <= tolerance, Status.REACHED)
@@ -88,8 +90,9 @@ def auto(
     yield from _continued(problem, search, near & ~far, polish)
     curvature = prepared.curvature * weight
     run = partial(preconditioned_lbfgs, steps=steps, tolerance=tolerance, curvature=curvature)
-    yield from _continued(problem, search, far, run)
+    yield from _continued(problem, search, far, run, other)
     late = far & (search.loss > tolerance) & (search.loss <= LATE * weight)
+    polish = partial(solver, steps=min(steps, POLISHED), tolerance=tolerance)
     yield from _continued(problem, search, late, polish)
 
 
@@ -158,28 +161,31 @@ def _started(
 @torch.no_grad()
 def _consult_others(
     problem: Problem, search: Search, prepared: Prepared, tolerance: float
-) -> Tensor:
-    """Go on from other starts where they are better: in which images that was so, (B,).
+) -> tuple[Tensor, Tensor]:
+    """Which images (B,) are not the generator's own, and latents (B, d) for these to start from.
 
     There the cascade, which is exact on the generator's own images, does worse than one that takes
-    what images differ by for noise, or than the model's encoder: they are not the generator's own.
+    what images differ by for noise, or than the model's encoder. What is better is kept.
     """
     weight = _weight(problem) if is_plain(problem.objective) else 1.0
-    foreign = search.loss > FOREIGN * weight
+    foreign, start = search.loss > FOREIGN * weight, search.z.clone()
     if prepared.rough is not None and is_plain(problem.objective):
         rows = (search.loss > max(NEAR * weight, tolerance)).nonzero()[:, 0]
         if len(rows):
             z, loss = prepared.rough.latents(problem.select(rows))
             foreign[rows] |= search.improve(rows, z, loss)
+            start[rows] = torch.where(loss.isfinite()[:, None], SHRINKING * z, start[rows])
             search.evaluations[rows] += len(prepared.rough.maps)
     rows = (search.loss > tolerance).nonzero()[:, 0]
     whole = tuple(problem.target.shape[1:]) == tuple(problem.model.data.shape)
     if problem.model.can("encode") and whole and len(rows):
         part = problem.select(rows)
         z = encoder_start(part)
-        foreign[rows] |= search.improve(rows, z, part.loss(z))
+        nearer = search.improve(rows, z, part.loss(z))
+        foreign[rows] |= nearer
+        start[rows[nearer]] = z[nearer]
         search.evaluations[rows] += 1
-    return foreign
+    return foreign, start
 
 
 def in_squared_error(problem: Problem) -> Problem:
@@ -201,14 +207,19 @@ def _continued(
     search: Search,
     which: Tensor,
     run: Callable[[Problem, Tensor], Iterator[Search]],
+    start: Tensor | None = None,
 ) -> Iterator[Search]:
-    """Let a solver go on with a mask (B,) of images from where they are; keep what is better."""
+    """Let a solver go on with a mask (B,) of images; keep what is better.
+
+    It starts from where they are, or from other latents `start` (B, d).
+    """
     rows = (which & search.loss.isfinite()).nonzero()[:, 0]
     if not len(rows):
         yield search
         return
     iterations, evaluations = search.iterations[rows], search.evaluations[rows]
-    for part in run(problem.select(rows), search.z[rows]):
+    z = search.z if start is None else start
+    for part in run(problem.select(rows), z[rows]):
         search.improve(rows, part.z, part.loss)
         search.status[rows] = part.status
         search.iterations[rows] = iterations + part.iterations
