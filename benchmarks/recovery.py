@@ -40,7 +40,7 @@ RECOVERED = 1e-2  # relative error of z
 CONDITION = 1e-3  # σmin/σmax above which latents are held to be determined by the image
 ROOMS = (*machine.DECIDING, "inversion")
 MEMORY_OF = "other-mnist-vae"
-FEW = 10  # iterations of ours, where speed counts for more than the last digits
+FEW = 9  # iterations of ours, where speed counts for more than the last digits
 SHOWN = 6  # targets on the picture
 
 
