@@ -35,12 +35,12 @@ import recovery_ours as ours
 from generators import Generator
 from inversion_baselines import errors
 from preimage.pictures import pairs, png
+from recovery_page import FEW
 
 RECOVERED = 1e-2  # relative error of z
 CONDITION = 1e-3  # σmin/σmax above which latents are held to be determined by the image
 ROOMS = (*machine.DECIDING, "inversion")
 MEMORY_OF = "other-mnist-vae"
-FEW = 9  # iterations of ours, where speed counts for more than the last digits
 SHOWN = 6  # targets on the picture
 
 
