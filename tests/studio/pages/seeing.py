@@ -22,8 +22,8 @@ def encoded(state: dict[str, Any]) -> str:
 
 
 def state_of(page: Any) -> dict[str, Any]:
-    """What the address bar holds, when it has settled."""
-    page.wait_for_timeout(220)
+    """What the address bar holds, when it has settled: by the page's clock, which may be late."""
+    page.evaluate("() => new Promise((done) => setTimeout(done, 220))")
     text = page.evaluate("location.hash.slice(1)")
     return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))) if text else {}
 

@@ -164,6 +164,7 @@ def test_what_changes_pictures_takes_those_made_before_with_it(counted, news, dr
     drawn_ahead(counted)
     before = asked(counted, "single")
     counted.evaluate("news => told(JSON.stringify({[news]: true}))", news)
+    until(counted, f"asked.filter((one) => !one.along).length >= {before + drawn_anew}")
     counted.wait_for_timeout(500)
     assert asked(counted, "single") == before + drawn_anew
     settles_at(counted, moved_to(counted, "component 1", 2))

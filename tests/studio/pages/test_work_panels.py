@@ -126,9 +126,12 @@ def test_examples_that_are_shown_become_a_slider(open_page):
 def show(page, index: int) -> None:
     state = {"base": {"kind": "item", "index": index}, "moves": {}, "dims": {}, "label": None}
     page.evaluate(
-        "state => { location.hash = btoa(JSON.stringify(state)).replace(/=+$/, '') }", state
+        """state => new Promise((done) => {
+          addEventListener("hashchange", () => setTimeout(done), { once: true });
+          location.hash = btoa(JSON.stringify(state)).replace(/=+$/, "");
+        })""",
+        state,
     )
-    page.wait_for_timeout(60)
 
 
 def test_a_training_is_begun_watched_listed_and_stopped(open_page, tmp_path, monkeypatch):
