@@ -44,7 +44,7 @@ Adam × 2,000 at its best rate on the same images (*against the best*: ratio of 
 SHORT = """What falls short, and why. *Folded*: 400 times the textbook loop leaves `vae-conv` 3.2 ms
 an image; the cascade and its acceleration alone take 3.6, and the Jacobian that two images of three
 need after it takes 4. Quadratic corrections of the cascade and mixing from its earlier stages
-brought nothing. *The MLP GAN*: half of its search is Jacobians, and these mostly wait for memory.
+brought nothing. *The MLP GAN*: half of its search goes into Jacobians and their products.
 *Real images*: what is left above 1 are other valleys: of six starts of ours together the best comes
 to 1.001 (`other-mnist-vae`) and 1.003 (`faces-vae-conv`, four images), and longer searches change
 little. How far starts are shrunk was chosen on 128 other real images, where the MLP GAN gained 7 %

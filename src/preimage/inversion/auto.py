@@ -35,13 +35,13 @@ ACCELERATED = 24  # iterations of Anderson acceleration at most, where Jacobians
 PATIENT = 48  # and where they take as many decodings as there are latents
 POLISHED = 12  # of the solver after L-BFGS: an exact answer that is near takes no more
 DENSE = 160  # latents up to which a whole Jacobian is formed
+SHRINKING = 0.8  # of the rough cascade's latents: nearer the prior's mean, the valleys are deeper
 LEAST_SQUARES = (levenberg_marquardt, gauss_newton)
 
 # Squared errors, on images in [−1, 1]:
 HOPELESS = 1e-2  # after the cascade's own maps: Anderson acceleration seldom mends more
 FOREIGN = 0.1  # there: no generator measured has left so much of an image of its own
 NEAR = 1e-4  # a grey level and a quarter: below, an image is taken for the generator's own
-SHRINKING = 0.8  # of the rough cascade's latents: nearer the prior's mean, the valleys are deeper
 LATE = 1e-5  # twice what rounding to 8 bits leaves: reached late, it is worth polishing
 
 
@@ -167,9 +167,10 @@ def _consult_others(
     There the cascade, which is exact on the generator's own images, does worse than one that takes
     what images differ by for noise, or than the model's encoder. What is better is kept.
     """
-    weight = _weight(problem) if is_plain(problem.objective) else 1.0
+    plain = is_plain(problem.objective)
+    weight = _weight(problem) if plain else 1.0
     foreign, start = search.loss > FOREIGN * weight, search.z.clone()
-    if prepared.rough is not None and is_plain(problem.objective):
+    if prepared.rough is not None and plain:
         rows = (search.loss > max(NEAR * weight, tolerance)).nonzero()[:, 0]
         if len(rows):
             z, loss = prepared.rough.latents(problem.select(rows))
