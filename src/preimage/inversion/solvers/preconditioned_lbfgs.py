@@ -26,7 +26,7 @@ from preimage.inversion.search import Search
 from preimage.inversion.solvers.lbfgs import lbfgs
 
 DAMPING = 1e-2  # λ
-RENEWALS = (60, 240, 960)  # iterations at which a Jacobian is taken anew
+RENEWALS = (30, 120, 480)  # iterations at which a Jacobian is taken anew
 MEMORY = 1 << 26  # bytes of Jacobians held at a time
 
 
