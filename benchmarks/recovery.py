@@ -53,14 +53,15 @@ class Counts:
     choice: int = 32  # other targets, for choosing its rate
     slow: int = 16  # one image at a time
     slowest: int = 4  # one at a time, and minutes for each
-    real: int = 64  # real images, for ours and for encoders
-    starts: int = 16  # real images that Adam is given eight starts on
+    real: int = 256  # real images, for ours and for encoders
+    starts: int = 64  # of them, that Adam is given eight starts on
+    first: int = 128  # other images of either kind that ours is given beforehand
     jacobians: int = 32
     streamed: tuple[int, ...] = (10, 1_000, 10_000)
 
 
-SMALL = Counts(batched=32, choice=16, slow=8, slowest=1, starts=4)  # for the largest generator
-QUICK = Counts(8, 4, 4, 2, 1, 8, 1, 4, (10, 300))
+SMALL = Counts(batched=32, choice=16, slow=8, slowest=1, starts=16)  # for the largest generator
+QUICK = Counts(8, 4, 4, 2, 1, 8, 1, 0, 4, (10, 300))
 
 Row = dict[str, Any]
 Found = Callable[[pi.LatentModel, Tensor], Tensor]
@@ -127,7 +128,7 @@ def peer(g: Generator, counts: Counts, _: Row) -> Row | None:
 
 def own(g: Generator, counts: Counts, _: Row, *, fold: bool, steps: int | None = None) -> Row:
     """Ours, on the generator's samples."""
-    ready = ours.prepared(g.model, fold=fold, steps=steps)
+    ready = ours.prepared(g, fold=fold, steps=steps, first=counts.first)
     return generated(ready.find, g, counts.targets, **facts(ready))
 
 
@@ -147,15 +148,23 @@ def best_of_starts(g: Generator, counts: Counts, rows: Row) -> Row | None:
 
 def own_real(g: Generator, counts: Counts, rows: Row, *, steps: int | None = None) -> Row:
     """Ours on real images; and against the best of Adam's starts, on the images that had them."""
-    ready = ours.prepared(g.model, fold=True, steps=steps)
+    ready = ours.prepared(g, fold=True, steps=steps, first=counts.first)
     x = g.real[: counts.real]
     row = {**timed(ready.find, g, None, x), **facts(ready)}
     if "best of 8 starts, real" in rows:
         best = torch.tensor(rows["best of 8 starts, real"]["errors"])
         mine = errors(g.model, ready.find(g.model, x[: len(best)]), x[: len(best)])
         row["against_best"] = (mine.mean() / best.mean()).item()
+        row["against_best_interval"] = ratio_interval(mine, best)
         row["no_worse"] = (mine <= best * 1.001).float().mean().item()
     return row
+
+
+def ratio_interval(a: Tensor, b: Tensor, *, samples: int = 2000) -> list[float]:
+    """95 % of the ratio of means of paired values (N,), by the bootstrap."""
+    rows = torch.randint(len(a), (samples, len(a)), generator=torch.Generator().manual_seed(0))
+    ratio = a[rows].mean(1) / b[rows].mean(1)
+    return [ratio.quantile(q).item() for q in (0.025, 0.975)]
 
 
 def own_encoder(g: Generator, counts: Counts, _: Row) -> Row | None:
@@ -181,7 +190,7 @@ def learned_encoder(g: Generator, counts: Counts, _: Row) -> Row | None:
 def _encoded(find: Found, g: Generator, counts: Counts) -> Row:
     """Its error on the images that ours is given, and its speed on more, after a first call."""
     row = timed(find, g, None, g.real[: counts.real])
-    speed = timed(find, g, None, g.real[: 6 * counts.real])
+    speed = timed(find, g, None, g.real[: 4 * counts.real])
     return {**row, "images_a_second": speed["images_a_second"]}
 
 
@@ -210,7 +219,7 @@ def picture(g: Generator, counts: Counts, rows: Row) -> Row:
     methods = {
         "textbook": baselines.textbook,
         "batched Adam": partial(baselines.batched_adam, rate=rows["rate"]["rate"]),
-        "ours": ours.prepared(g.model, fold=True).find,
+        "ours": ours.prepared(g, fold=True, first=0).find,
     }
     found = {name: find(g.model, x) for name, find in methods.items()}
     error = {name: errors(g.model, z, x) for name, z in found.items()}

@@ -35,16 +35,21 @@ class Ready:
     folded: bool = False  # whether a quicker form of the generator was found
 
 
-def prepared(model: pi.LatentModel, *, fold: bool, steps: int | None = None) -> Ready:
+def prepared(g: Generator, *, fold: bool, steps: int | None = None, first: int = 0) -> Ready:
     """Inversion by default, with or without a quicker form of the generator.
 
     steps: iterations of an image at most; None for the default.
+    first: so many samples and real images are inverted beforehand, none of those that count. It is
+        then that kernels are compiled for the shapes that they meet.
     """
     invert = pi.invert  # importing a module is no part of the work
     start = time.process_time()
-    inverter = Inverter(model, fold=fold)
+    inverter = Inverter(g.model, fold=fold)
     for _ in inverter.prepare(Settings()):
         pass
+    if first:
+        for x in (g.targets(first, first=20_000)[1], g.real[-first:]):
+            invert(inverter, x, steps=steps)
     seconds = time.process_time() - start
     folded = inverter.compiled is not None and inverter.compiled.refusal is None
     return Ready(lambda _, x: invert(inverter, x, steps=steps).z, seconds, folded)

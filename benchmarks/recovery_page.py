@@ -39,7 +39,8 @@ latents: where it is small, many latents have all but the same image, and only t
 asked for.
 
 On real images nobody knows the latent: there the error stands against the best of 8 starts of
-Adam × 2,000 at its best rate on the same images (*against the best*: ratio of mean errors)."""
+Adam × 2,000 at its best rate on the same images (*against the best*: ratio of mean errors, with
+95 % of 2,000 bootstrap samples of the images)."""
 
 SHORT = """What falls short, and why. *Folded*: 400 times the textbook loop leaves `vae-conv` 3.2 ms
 an image; the cascade and its acceleration alone take 3.6, and the Jacobian that two images of three
@@ -138,14 +139,19 @@ def _on_real_images(name: str, rows: Row) -> list[Target]:
 
 
 def _encoders(name: str, rows: Row) -> list[Target]:
+    """Of the quickest encoder that is near enough, or else of the nearest."""
     keys = [key for key in ("learned encoder, real", "own encoder, real") if key in rows]
     if not keys or "ours, real" not in rows:
         return []
-    what, row = f"{name}, {keys[0].removesuffix(', real')}", rows[keys[0]]
-    ratio = row["mean"] / rows["ours, real"]["mean"]
+    ratio = {key: rows[key]["mean"] / rows["ours, real"]["mean"] for key in keys}
+    near = [key for key in keys if ratio[key] <= 2]
+    key = (
+        max(near, key=lambda k: _times(rows[k], rows)) if near else min(keys, key=ratio.__getitem__)
+    )
+    what = f"{name}, {key.removesuffix(', real')}"
     return [
-        Target(f"{what}: error against the optimised", ratio, 2),
-        Target(f"{what}: times as quick", _times(row, rows), 2000, least=True),
+        Target(f"{what}: error against the optimised", ratio[key], 2),
+        Target(f"{what}: times as quick", _times(rows[key], rows), 2000, least=True),
     ]
 
 
@@ -202,4 +208,6 @@ def _prepared(row: Row) -> str:
 
 def _beside(row: Row) -> list[str]:
     against = f"{row['against_best']:.3f}" if "against_best" in row else ""
+    if "against_best_interval" in row:
+        against += " ({:.3f} to {:.3f})".format(*row["against_best_interval"])
     return [against, _prepared(row)]
