@@ -20,7 +20,11 @@ from preimage.inversion.problem import Problem
 from preimage.inversion.search import Search, Status, solve
 from preimage.inversion.solvers import SOLVERS
 from preimage.inversion.solvers.lbfgs import lbfgs
-from preimage.inversion.solvers.preconditioned_lbfgs import damped_inverse, gauss_newton_inverse
+from preimage.inversion.solvers.preconditioned_lbfgs import (
+    damped_inverse,
+    gauss_newton_inverse,
+    renewals,
+)
 
 
 class Sum:
@@ -242,6 +246,21 @@ def test_curvature_is_asked_for_anew_when_it_is_due():
     assert once.evaluations[0] == never.evaluations[0] + d
     assert twice.evaluations[0] == never.evaluations[0] + 2 * d
     assert not torch.allclose(once.z, never.z)
+
+
+def test_an_images_own_curvature_takes_the_place_of_the_mean_when_that_has_paid():
+    known = rosenbrock()
+    d, (due, *later) = known.problem.d, renewals(known.problem.d)
+    assert [due, *later] == [30, 120, 480]
+    assert renewals(512)[0] == 102  # where a Jacobian costs more than thirty gradients
+    slow = 1e4 * torch.eye(d)  # of steps far too short
+    before, after = (
+        run("preconditioned-l-bfgs", known.problem, known.z, steps=n, fall=0.0, curvature=slow)
+        for n in (due, due + 1)
+    )
+    going = before.status == Status.LIMIT
+    assert going.any()
+    assert (after.evaluations - before.evaluations == torch.where(going, 1 + d, 0)).all()
 
 
 def test_a_matrix_without_inverse_is_left_out():

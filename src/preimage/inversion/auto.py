@@ -4,8 +4,9 @@ Start from the cascade where there is one for the operator, and follow it by And
 most of what the generator can draw is found so. Levenberg–Marquardt polishes what is above the
 tolerance. Images that the generator cannot draw start again from a cascade that takes what they
 differ by for noise, or from the model's encoder where that is nearer, and are followed by L-BFGS
-whose initial matrix is the prior's mean of JᵀJ, inverted. An objective that is no sum of squares is
-minimised from the latents that are best in squared error; one without gradient by CMA-ES.
+whose initial matrix is the prior's mean of JᵀJ, inverted, and later each image's own. An objective
+that is no sum of squares is minimised from the latents that are best in squared error; one without
+gradient by CMA-ES.
 """
 
 from __future__ import annotations

@@ -26,7 +26,6 @@ from preimage.inversion.search import Search
 from preimage.inversion.solvers.lbfgs import lbfgs
 
 DAMPING = 1e-2  # λ
-RENEWALS = (30, 120, 480)  # iterations at which a Jacobian is taken anew
 MEMORY = 1 << 26  # bytes of Jacobians held at a time
 
 
@@ -53,9 +52,18 @@ def preconditioned_lbfgs(
         tolerance=tolerance,
         fall=fall,
         inverse=gauss_newton_inverse,
-        renewals=RENEWALS,
+        renewals=renewals(problem.d),
         known=None if curvature is None else damped_inverse(curvature[None])[0],
     )
+
+
+def renewals(d: int) -> tuple[int, ...]:
+    """Iterations at which a Jacobian of d latents is taken anew.
+
+    First where iterations have taken about as long as it takes, a fifth of a gradient a latent.
+    """
+    first = max(30, d // 5)
+    return first, 4 * first, 16 * first
 
 
 def gauss_newton_inverse(problem: Problem, z: Tensor) -> Tensor:
