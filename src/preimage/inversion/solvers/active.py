@@ -11,7 +11,7 @@ from torch import Tensor
 from preimage.inversion.problem import Problem
 from preimage.inversion.search import Search, Status
 
-State = TypeVar("State", bound=Any)  # a dataclass of tensors whose first axis is the image
+State = TypeVar("State", bound=Any)  # a dataclass of what is indexed by the image at first
 
 
 class Active:
@@ -64,14 +64,26 @@ class Active:
         running = self.search.status[self.rows] == Status.RUNNING
         if bool(running.all()):
             return state
-        at = running.nonzero()[:, 0]
+        at = moved_up(running)
         self.rows, self.problem = self.rows[at], self.problem.select(at)
-        return select(state, at)
+        return replace(state, **{f.name: taken(getattr(state, f.name), at) for f in fields(state)})
 
 
-def select(state: State, rows: Tensor) -> State:
-    """A dataclass of tensors, for some rows of each."""
-    return replace(state, **{f.name: getattr(state, f.name)[rows] for f in fields(state)})
+def moved_up(running: Tensor) -> Tensor:
+    """Which rows remain of a mask (M,), where the last fill the gaps and the others stay."""
+    n = int(running.sum())
+    rows = torch.arange(n, device=running.device)
+    rows[~running[:n]] = running[n:].nonzero()[:, 0] + n
+    return rows
+
+
+def taken(x: Any, rows: Tensor) -> Any:
+    """x[rows], of a tensor in its own memory: Jacobians are large, and most stay in their place."""
+    if not isinstance(x, Tensor):
+        return x[rows]
+    gaps = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
+    x[gaps] = x[rows[gaps]]  # from behind all gaps
+    return x[: len(rows)]
 
 
 def since_fall(

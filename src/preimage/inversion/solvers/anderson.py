@@ -23,6 +23,7 @@ from torch import Tensor
 from preimage.inversion.cascade import Cascade
 from preimage.inversion.problem import Problem
 from preimage.inversion.search import Search, Status
+from preimage.inversion.solvers.active import moved_up, taken
 
 PATIENCE = 5  # steps without a new lowest loss after which an image is left to other solvers
 RIDGE = 1e-8  # on the Gram matrix of the scaled ΔE
@@ -48,9 +49,18 @@ class _Past:
         """The images of a mask (M,)."""
         if kept.all():
             return self
-        some = kept.nonzero()[:, 0]
-        tensors = {k: v[some] for k, v in self.__dict__.items() if isinstance(v, Tensor)}
-        return _Past(problem=self.problem.select(some), **tensors)
+        some = moved_up(kept)
+        return _Past(
+            rows=self.rows[some],
+            problem=self.problem.select(some),
+            h=self.h[some],
+            σ=self.σ[some],
+            z=self.z[some],
+            e=self.e[some],
+            Δz=taken(self.Δz, some),
+            Δe=taken(self.Δe, some),
+            since=self.since[some],
+        )
 
 
 @torch.no_grad()
