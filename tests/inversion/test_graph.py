@@ -322,6 +322,20 @@ def test_tangents_come_in_few_sizes_of_batch(n: int) -> None:
     assert torch.allclose(slopes, alone, atol=1e-6)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_tangents_may_be_written_over(n: int) -> None:
+    """Also those of a linear generator, which are computed once for all images."""
+    net = nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, (1, 8, 8)))
+    found = compiled(wrap(net, data=ImageSpec(1, 8, 8), space=LatentSpace((4,))))
+    assert found.refusal is None
+    z = torch.randn(n, 4)
+    expected = net[0].weight.T.reshape(1, 4, 1, 8, 8).expand(n, -1, -1, -1, -1)
+    for _ in range(2):
+        slopes = found.tangents(z, dtype=torch.float32)[1]
+        assert torch.allclose(slopes, expected, atol=1e-5)
+        slopes.mul_(2)
+
+
 def test_a_stranger_without_a_graph_still_has_tangents() -> None:
     class Loop(nn.Module):
         def __init__(self) -> None:

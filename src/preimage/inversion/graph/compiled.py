@@ -86,17 +86,24 @@ class Compiled:
         """The same of u: (B, C, H, W) and du/dzⱼ (B, d, C, H, W), both float32."""
         if dtype is None:
             dtype = torch.bfloat16 if self.bf16_tangents else torch.float32
-        plan = self._plan(dtype)
-        z = z.float()
-        u = z.new_empty(len(z), *self.model.data.shape)
-        slopes = z.new_empty(len(z), self.model.space.size, *self.model.data.shape)
+        plan, z = self._plan(dtype), z.float()
         step = max(1, plan.images_at_once // BATCH_SIZES)
-        for rows in torch.arange(len(z)).split(plan.images_at_once):
+
+        def of(rows: Tensor) -> tuple[Tensor, ...]:
             n = min(plan.images_at_once, math.ceil(len(rows) / step) * step)
             wide = rows[torch.arange(n) % len(rows)]
             found = plan(z[wide], None if labels is None else labels[wide])
+            return tuple(x[: len(rows)] for x in found)
+
+        parts = torch.arange(len(z)).split(plan.images_at_once)
+        if len(parts) == 1:  # Jacobians are large: they are copied where they must be
+            u, slopes = (x.float().contiguous() for x in of(parts[0]))
+            return u, slopes
+        u = z.new_empty(len(z), *self.model.data.shape)
+        slopes = z.new_empty(len(z), self.model.space.size, *self.model.data.shape)
+        for rows in parts:
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            u[part], slopes[part] = (x[: len(rows)] for x in found)
+            u[part], slopes[part] = of(rows)
         return u, slopes
 
     def _plan(self, dtype: torch.dtype) -> Tangents | PlainTangents:

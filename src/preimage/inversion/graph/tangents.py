@@ -44,7 +44,7 @@ class Tangents(Plan):
     def __call__(self, z: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Latents (B, *shape) → values (B, C, H, W) and their tangents (B, d, C, H, W).
 
-        The tangents are in this object's dtype.
+        The tangents are in this object's dtype, and in memory of their own.
         """
         run = _Run(self, len(z))
         inputs = iter([z] if labels is None else [z, labels])
@@ -79,7 +79,9 @@ class _Run(Push):
         if node not in self.changes:  # images that do not depend on z
             return x, x.new_zeros(self.B, self.d, *x.shape[1:], dtype=self.plan.dtype)
         tangent = self.changes[node].unflatten(0, (self.images[node], self.d))
-        return x, tangent.expand(self.B, *tangent.shape[1:])
+        if node in self.plan.shared:  # a caller may write over what it is given
+            tangent = tangent.expand(self.B, *tangent.shape[1:]).clone()
+        return x, tangent
 
     def call(self, node: fx.Node) -> None:
         value = self.values[node] = evaluate(node, self.values.__getitem__)
