@@ -44,17 +44,17 @@ def test_the_product_is_that_of_the_matrix(of: str):
     state = begin(random(M, D, seed=4), g.new_zeros(M), g, H, InitialMatrix(P))
     state.S = random(M, H, D, seed=5)
     state.Y = (positive(M, seed=6) @ state.S.mT).mT  # gradients of a bowl: every sᵀy > 0
-    state.there = torch.ones(M, H, dtype=torch.bool)
-    state.there[1, :3] = False  # an image with few pairs,
-    state.there[2] = False  # one that forgot all of them,
-    state.there[3, 1] = False  # and one with a gap
+    state.ρ = 1 / (state.S * state.Y).sum(2)
+    state.ρ[1, :3] = 0  # an image with few pairs,
+    state.ρ[2] = 0  # one that forgot all of them,
+    state.ρ[3, 1] = 0  # and one with a gap
     found = inverse_hessian_product(state, g)
     for i in range(M):
         own = torch.eye(D) if P is None else P.expand(M, D, D)[i]
         s, y = state.S[i, -1], state.Y[i, -1]
-        γ = (s @ y) / (y @ own @ y) if state.there[i, -1] else torch.tensor(1.0)
+        γ = (s @ y) / (y @ own @ y) if state.ρ[i, -1] else torch.tensor(1.0)
         γ = γ if P is None else γ.sqrt()
-        expected = updated(γ * own, state.S[i], state.Y[i], state.there[i]) @ g[i]
+        expected = updated(γ * own, state.S[i], state.Y[i], state.ρ[i] > 0) @ g[i]
         assert torch.allclose(found[i], expected, rtol=1e-3, atol=1e-4), i
 
 
@@ -69,11 +69,11 @@ def test_who_finds_nothing_lower_forgets_its_pairs_and_only_then_gives_up():
     g = random(M, D, seed=10)
     state = begin(random(M, D, seed=11), g.new_zeros(M), g, H, InitialMatrix())
     state.S = state.Y = random(M, H, D, seed=12)
-    state.there = torch.ones(M, H, dtype=torch.bool)
+    state.ρ = torch.ones(M, H)
     higher = g.new_ones(M)
     for gives_up in (False, True):
         state.tries[:] = TRIES - 1
         state, stuck = advance(state, state.z + state.t[:, None] * state.p, higher, g, fall=0)
         assert (stuck == gives_up).all()
-        assert not state.there.any()
+        assert not state.ρ.any()
         assert torch.allclose(state.p, -g)

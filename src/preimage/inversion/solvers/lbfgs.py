@@ -61,7 +61,7 @@ class State:
     idle: Tensor  # (M,): line searches in a row that brought little
     S: Tensor  # (M, h, d)
     Y: Tensor  # (M, h, d)
-    there: Tensor  # (M, h): whether there is such a pair
+    ρ: Tensor  # (M, h): 1 / sᵀy, 0 where there is no pair
     P: InitialMatrix
 
 
@@ -116,13 +116,15 @@ def lbfgs(
     yield active.search
 
 
-def begin(z: Tensor, f: Tensor, g: Tensor, history: int, P: InitialMatrix) -> State:
+def begin(
+    z: Tensor, f: Tensor, g: Tensor, history: int, P: InitialMatrix = InitialMatrix()
+) -> State:
     M, d = z.shape
     pairs, none = z.new_zeros(M, history, d), z.new_zeros(M)
     count = torch.zeros(M, dtype=torch.int64, device=z.device)
     state = State(
         z, f, g, g, none, none, none[:, None].expand(-1, 3), none, count, count.clone(),
-        pairs, pairs.clone(), z.new_zeros(M, history, dtype=torch.bool), P,
+        pairs, pairs.clone(), z.new_zeros(M, history), P,
     )  # fmt: skip
     return aim(state, torch.ones_like(count, dtype=torch.bool))
 
@@ -136,17 +138,17 @@ def advance(state: State, z: Tensor, f: Tensor, g: Tensor, *, fall: float) -> tu
     spent = ~done & (state.tries + 1 >= TRIES)
     done = done | (spent & finite & (f < state.f))  # better than nothing
     lost = spent & ~done
-    stuck = lost & ~state.there.any(1)  # the direction owed nothing to pairs
+    stuck = lost & ~state.ρ.any(1)  # the direction owed nothing to pairs
 
     low, high, t = narrowed(state, torch.where(finite, f, torch.inf), dφ, short)
     fell = (state.f - f) > fall * state.f.abs()
     idle = torch.where(done, torch.where(fell, 0, state.idle + 1), state.idle)
-    S, Y, there = remembered(state, z - state.z, g - state.g, done)
-    there = there & ~lost[:, None]  # forget, and go by the gradient
+    S, Y, ρ = remembered(state, z - state.z, g - state.g, done)
+    ρ = torch.where(lost[:, None], 0, ρ)  # forget, and go by the gradient
     one = done[:, None]
     state = State(
         torch.where(one, z, state.z), torch.where(done, f, state.f), torch.where(one, g, state.g),
-        state.p, state.slope, t, low, high, state.tries + 1, idle, S, Y, there, state.P,
+        state.p, state.slope, t, low, high, state.tries + 1, idle, S, Y, ρ, state.P,
     )  # fmt: skip
     return aim(state, done | lost), stuck
 
@@ -167,13 +169,14 @@ def narrowed(state: State, f: Tensor, dφ: Tensor, short: Tensor) -> tuple[Tenso
 
 
 def remembered(state: State, s: Tensor, y: Tensor, done: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """S, Y and `there` with the pair (s, y), where a step was taken and curvature is positive."""
+    """S, Y, ρ with the pair (s, y) of images that took a step, where its curvature is positive."""
     sy = (s * y).sum(1)
     keep = done & (sy > 1e-7 * s.norm(dim=1) * y.norm(dim=1))
+    new = 1 / torch.where(keep, sy, 1)
     one, two = keep[:, None], keep[:, None, None]
     S = torch.where(two, torch.cat([state.S[:, 1:], s[:, None]], 1), state.S)
     Y = torch.where(two, torch.cat([state.Y[:, 1:], y[:, None]], 1), state.Y)
-    return S, Y, torch.where(one, torch.cat([state.there[:, 1:], one], 1), state.there)
+    return S, Y, torch.where(one, torch.cat([state.ρ[:, 1:], new[:, None]], 1), state.ρ)
 
 
 def aim(state: State, which: Tensor) -> State:
@@ -184,7 +187,7 @@ def aim(state: State, which: Tensor) -> State:
     p = torch.where(uphill[:, None], -state.g, p)
     slope = torch.where(uphill, -state.g.square().sum(1), slope)
     first = 1 / state.g.norm(dim=1).clamp_min(1e-12)  # without curvature: a step of length 1
-    scaled = state.there.any(1) | (state.P.P is not None)
+    scaled = state.ρ.any(1) | (state.P.P is not None)
     t = torch.where(scaled & ~uphill, 1.0, first)
     low = torch.stack([torch.zeros_like(t), state.f, slope], 1)
     one = which[:, None]
@@ -193,24 +196,25 @@ def aim(state: State, which: Tensor) -> State:
         torch.where(one, p, state.p), torch.where(which, slope, state.slope),
         torch.where(which, t, state.t), torch.where(one, low, state.low),
         torch.where(which, torch.inf, state.high), torch.where(which, 0, state.tries),
-        state.idle, state.S, state.Y, state.there, state.P,
+        state.idle, state.S, state.Y, state.ρ, state.P,
     )  # fmt: skip
 
 
 def inverse_hessian_product(state: State, g: Tensor) -> Tensor:
-    """H g: (M, d) → (M, d). Nocedal & Wright, algorithm 7.4; its loops are triangular systems."""
-    S, Y, there = state.S, state.Y, state.there[:, :, None]
-    SY = torch.where(there & there.mT, S @ Y.mT, 0)  # sᵢᵀyⱼ
-    sy = torch.where(there, SY.diagonal(dim1=1, dim2=2)[:, :, None], 1)
-    T = SY.triu(1) + torch.diag_embed(sy[:, :, 0])
-    α = torch.linalg.solve_triangular(T, torch.where(there, S @ g[:, :, None], 0), upper=True)
-    q = g - (Y.mT @ α)[:, :, 0]
+    """H g by the two-loop recursion (Nocedal & Wright, algorithm 7.4): (M, d) → (M, d)."""
+    S, Y, ρ = state.S, state.Y, state.ρ
+    q, α = g, [g[:, 0]] * ρ.shape[1]
+    for i in reversed(range(ρ.shape[1])):
+        α[i] = ρ[:, i] * (S[:, i] * q).sum(1)
+        q = q - α[i][:, None] * Y[:, i]
     y = Y[:, -1]
     Pq, Py = state.P(torch.stack([q, y], 1)).unbind(1)
-    γ = SY[:, -1, -1] / (y * Py).sum(1)  # sᵀy / yᵀPy of the latest pair
-    γ = torch.where(there[:, -1, 0], γ, 1)
+    γ = 1 / (ρ[:, -1] * (y * Py).sum(1))  # sᵀy / yᵀPy of the latest pair
+    γ = torch.where(ρ[:, -1] > 0, γ, 1)
     if state.P.P is not None:
         γ = γ.sqrt()  # half way to P itself, which was not given for nothing
     r = γ[:, None] * Pq
-    right = torch.where(there, sy * α - Y @ r[:, :, None], 0)
-    return r + (S.mT @ torch.linalg.solve_triangular(T.mT, right, upper=False))[:, :, 0]
+    for i in range(ρ.shape[1]):
+        β = ρ[:, i] * (Y[:, i] * r).sum(1)
+        r = r + (α[i] - β)[:, None] * S[:, i]
+    return r
