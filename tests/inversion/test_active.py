@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from preimage.inversion.solvers.active import moved_up, taken
+from preimage.inversion.solvers.anderson import _Past
 
 MASKS = ["11111", "00000", "10110", "01111", "11110", "00001", "10000", "0101010101"]
 
@@ -27,3 +28,28 @@ def test_what_is_taken_is_what_an_index_takes_in_the_same_memory(mask: str):
     found = taken(x, rows)
     assert torch.equal(found, expected)
     assert found.data_ptr() == memory or not len(rows)
+
+
+class Kept:
+    """A problem of which only the order of its images is of interest."""
+
+    def select(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows
+
+
+def test_who_stays_keeps_its_own_past():
+    running = torch.tensor([False, True, False, True, True])
+    tensors = {
+        name: torch.randn(5, *size, generator=torch.Generator().manual_seed(i))
+        for i, (name, size) in enumerate(
+            {"rows": (), "h": (4,), "σ": (4,), "z": (3,), "e": (4,), "Δz": (2, 3), "Δe": (2, 4)}
+            .items()
+        )
+    }  # fmt: skip
+    tensors["since"] = torch.arange(5)
+    rows = moved_up(running)
+    expected = {name: x[rows] for name, x in tensors.items()}
+    past = _Past(problem=Kept(), **tensors).select(running)  # type: ignore[arg-type]
+    assert torch.equal(past.problem, rows)  # type: ignore[arg-type]
+    for name, x in expected.items():
+        assert torch.equal(getattr(past, name), x), name

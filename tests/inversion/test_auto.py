@@ -7,14 +7,24 @@ import torch
 from torch import nn
 
 from preimage.core import ImageSpec, LatentSpace, seeds
-from preimage.inversion.auto import ACCELERATED, NEAR, SHRINKING, Prepared, auto, is_plain, suited
+from preimage.inversion.auto import (
+    ACCELERATED,
+    FOREIGN,
+    NEAR,
+    SHRINKING,
+    Prepared,
+    _consult_others,
+    auto,
+    is_plain,
+    suited,
+)
 from preimage.inversion.cascade import fit
 from preimage.inversion.constraints import SquaredNorm
 from preimage.inversion.objective import Objective
 from preimage.inversion.operators import Downsample, Identity
 from preimage.inversion.problem import Problem
 from preimage.inversion.rough import SAMPLES, fitting_roughly, mean_curvature
-from preimage.inversion.search import Status, solve
+from preimage.inversion.search import Search, Status, solve
 from preimage.inversion.solvers.anderson import anderson
 from preimage.inversion.solvers.cma import cma
 from preimage.inversion.solvers.gauss_newton import gauss_newton
@@ -327,6 +337,15 @@ def test_strangers_start_nearer_the_priors_mean_and_nothing_gets_worse(model, re
     assert len(taken) >= 6
     assert (taken < 1e-6).all()
     assert (search.loss <= loss + 1e-6).all()
+
+
+def test_a_rough_cascade_that_gives_no_number_moves_no_start(model, ready):
+    problem = Problem.of(model, noisy(model, 6, seed=14), SQUARED, Identity())
+    search = Search.begin(problem, ready.cascade.start(problem))
+    broken = replace(ready.rough, maps=ready.rough.maps * torch.nan)
+    foreign, start = _consult_others(problem, search, replace(ready, rough=broken), 1e-10)
+    assert torch.equal(start, search.z)
+    assert torch.equal(foreign, search.loss > FOREIGN)
 
 
 def test_what_comes_near_late_is_polished(model, ready, monkeypatch):

@@ -11,7 +11,7 @@ from torch import Tensor
 from preimage.inversion.problem import Problem
 from preimage.inversion.search import Search, Status
 
-State = TypeVar("State", bound=Any)  # a dataclass of what is indexed by the image at first
+State = TypeVar("State", bound=Any)  # a dataclass; every field is indexed by the image
 
 
 class Active:
