@@ -66,10 +66,24 @@ def test_precision_is_as_asked_and_never_bf16_on_an_unknown_device():
     cpu = torch.device("cpu")
     assert bfloat16("bf16", cpu)
     assert not bfloat16("fp32", cpu)
-    assert isinstance(bfloat16("auto", cpu), bool)
     assert not bfloat16("auto", torch.device("mps"))
     with pytest.raises(InputError, match=r"no precision 'fp16'.*bf16"):
         bfloat16("fp16", cpu)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "gain", "quick"), [(True, 5.0, True), (True, 0.6, False), (False, None, False)]
+)
+def test_bf16_is_taken_where_it_was_seen_to_be_quicker(instructions, gain, quick, monkeypatch):
+    monkeypatch.setattr(precision, "_has_instructions", lambda: instructions)
+    monkeypatch.setattr(precision, "_gain", lambda: gain)  # not asked where it is emulated
+    assert bfloat16("auto", torch.device("cpu")) is quick
+
+
+def test_trying_bf16_draws_no_random_number():
+    state = torch.get_rng_state()
+    assert precision._gain.__wrapped__() > 0
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_device_that_is_not_there_is_said():
