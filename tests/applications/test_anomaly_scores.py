@@ -34,6 +34,7 @@ from preimage.applications.anomaly.scores.unet import PlantedDefects
 from preimage.core import ImageSpec, LatentModel, LatentSpace
 from preimage.core.neighbours import nearest
 from preimage.inversion.operators import Blur
+from preimage.inversion.settings import Settings
 
 SIDE = 24
 
@@ -280,17 +281,60 @@ def test_without_an_encoder_what_a_model_cannot_draw_is_left_over() -> None:
         odd = x.clone()
         odd[:, :, 15:20, 3:9] += 0.3
         expected = model.decode(model.encode(odd).mean)
-    found = Redrawing(searched)(odd)[1]
+    found = Redrawing(searched).pictures(odd)
     assert (expected - odd).abs().max() > 0.2
     assert torch.allclose(found, expected, atol=0.02)
+
+
+def test_of_images_like_no_good_one_the_picture_is_searched_for(monkeypatch) -> None:
+    """Its encoder says anything of bright images; a search finds what the encoder should have."""
+    images, linear = good_images(60), linear_model()
+    far = torch.full((4,), 30.0)  # where this model has its latents
+
+    class Decoder(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            return linear.decode(z - far)
+
+    class Astray(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            z = linear.encode(x).mean + far
+            return torch.where((x.flatten(1).amax(1) > 0.98)[:, None], 0 * z, z)
+
+    model = pi.wrap(Decoder(), data=linear.data, space=linear.space, encoder=Astray())
+    scores = suite.made({"reconstruction": {}, "density": {}}, model)
+    for score in scores.values():
+        score.fit(images)
+    odd = good_images(6, seed=5)
+    odd[::2, :, 3, 4] = 1.0
+    with torch.no_grad():
+        z = linear.encode(images).mean
+        expected = linear.decode(linear.encode(odd).mean)
+    redrawing = suite.redrawing_of(scores, model)
+    assert torch.allclose(redrawing.bound["reach"], (z - z.mean(0)).norm(dim=1).max(), rtol=1e-4)
+    searched, search = [], redrawing._searched
+
+    def counted(x: Tensor, settings: Settings) -> Tensor:
+        searched.append(len(x))
+        return search(x, settings)
+
+    monkeypatch.setattr(redrawing, "_searched", counted)
+    assert torch.allclose(redrawing.pictures(odd), expected, atol=1e-3)
+    assert searched == [3]
+    density = scores["density"].read(odd).scores
+    assert density is not None  # goes by the encoder all the same
+    assert density[::2].min() > density[1::2].max()
+    opened = suite.made({"reconstruction": {}}, model)["reconstruction"]
+    opened.state.update(redrawing.bound)
+    assert torch.equal(opened.read(odd).scores, scores["reconstruction"].read(odd).scores)
 
 
 def test_features_are_held_against_those_of_the_picture() -> None:
     class Shifted:
         model = SimpleNamespace(device=torch.device("cpu"), features=lambda x: 2 * x.flatten(1))
+        bound = None
 
-        def __call__(self, x: Tensor) -> tuple[None, Tensor]:
-            return None, x + torch.tensor([0.1, 0.3]).reshape(2, 1, 1, 1)
+        def pictures(self, x: Tensor) -> Tensor:
+            return x + torch.tensor([0.1, 0.3]).reshape(2, 1, 1, 1)
 
     found = FeatureResidual(Shifted()).read(good_images(2)).scores  # type: ignore[arg-type]
     assert torch.allclose(found, torch.tensor([0.2, 0.6]).square().log(), atol=1e-3)

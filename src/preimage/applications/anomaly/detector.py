@@ -187,8 +187,8 @@ class Detector:
         scores = z @ self.weights
         redrawn = None
         if self.model is not None:
-            redrawing = suite.Redrawing(self.model)
-            pictures = [(index, redrawing(x)[1]) for index, x in batches(images)]
+            redrawing = suite.redrawing_of(self.scores, self.model)
+            pictures = [(index, redrawing.pictures(x)) for index, x in batches(images)]
             redrawn = _in_order(pictures)
             assert isinstance(redrawn, Tensor)  # all are of the model's size
         return Explanation(
@@ -249,8 +249,9 @@ class Detector:
         found.scores = suite.made(found.options, model)
         for name, score in found.scores.items():
             start = f"score/{name}/"
-            kept = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-            score.state = kept
+            score.state.update(
+                {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+            )
         borders = {
             name: BorderCalibration(tensors[f"border/{name}/mean"], tensors[f"border/{name}/std"])
             for name in (*config["borders"], "")

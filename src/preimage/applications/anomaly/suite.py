@@ -18,6 +18,7 @@ from preimage.applications.anomaly.scores.model import (
     FeatureResidual,
     Reconstruction,
     Redrawing,
+    Redrawn,
 )
 from preimage.applications.anomaly.scores.patches import Patches
 from preimage.applications.anomaly.scores.projection import Projection
@@ -149,6 +150,12 @@ def _given(name: str, redrawing: Redrawing | None) -> Redrawing:
     if redrawing is None:
         raise InputError(f"this detector uses the score '{name}' of a model; give its model")
     return redrawing
+
+
+def redrawing_of(scores: Mapping[str, Score], model: LatentModel) -> Redrawing:
+    """What the scores see of the model's pictures; where none does, the model's as they are."""
+    of = (score.redrawing for score in scores.values() if isinstance(score, Redrawn))
+    return next(of, None) or Redrawing(model)
 
 
 def readings(scores: Mapping[str, Score], images: Images) -> Iterator[tuple[Tensor, Tensor, dict]]:

@@ -14,70 +14,102 @@ from preimage.applications.anomaly.scores.score import Reading
 from preimage.core import Gaussian, GaussianMixture, LatentModel, seeds
 from preimage.inversion.inverter import Inverter
 from preimage.inversion.operators import Blur
+from preimage.inversion.settings import Settings
+
+ROUGHLY = Settings(start="mean", method="l-bfgs", steps=10)  # within some 3 % of the least error
 
 
 class Redrawing:
     """A model's latents and pictures of images, by its encoder or, without one, by inversion.
 
+    Of an image like none that it has learnt from, an encoder may say anything, and the picture of
+    that is noise all over. So latents farther out than those of all good images are searched for.
     The last batch is remembered, for several scores ask for the same one in turn.
     """
 
     def __init__(self, model: LatentModel):
         self.model = model.eval()
+        self.bound: dict[str, Tensor] = {}  # of good images' latents: their centre, and their reach
         self._inverter: Inverter | None = None
-        self._last: tuple[Tensor, Gaussian, Tensor] | None = None
+        self._encoded: tuple[Tensor, Gaussian] | None = None
+        self._drawn: tuple[Tensor, Tensor] | None = None
+
+    def learn(self, images: Images) -> None:
+        """Find out how far good images' latents reach."""
+        z = torch.cat([self.latents(x).mean for _, x in batches(images)])
+        centre = z.mean(0)
+        self.bound.update(centre=centre, reach=(z - centre).norm(dim=1).max())
+        self._drawn = None
 
     @torch.no_grad()
-    def __call__(self, x: Tensor) -> tuple[Gaussian, Tensor]:
-        """Images (B, C, H, W) → the latents' Gaussian (B, d) and the model's pictures of them."""
-        if self._last is None or self._last[0] is not x:
-            self._last = (x, *self._redrawn(x))
-        return self._last[1:]
+    def latents(self, x: Tensor) -> Gaussian:
+        """Images (B, C, H, W) → the Gaussian of their flat latents (B, d)."""
+        if self._encoded is None or self._encoded[0] is not x:
+            if self._encodes:
+                q = self.model.encode(x.to(self.model.device))
+                found = Gaussian(q.mean.flatten(1).cpu(), q.log_variance.flatten(1).cpu())
+            else:
+                z = self._searched(x, Settings())
+                found = Gaussian(z, torch.full_like(z, -20.0))
+            self._encoded = (x, found)
+        return self._encoded[1]
 
-    def _redrawn(self, x: Tensor) -> tuple[Gaussian, Tensor]:
-        if self.model.can("encode") and not self.model.conditional:
-            q = self.model.encode(x.to(self.model.device))
-            flat = Gaussian(q.mean.flatten(1).cpu(), q.log_variance.flatten(1).cpu())
-            return flat, self.model.decode(q.mean).float().cpu()
+    @torch.no_grad()
+    def pictures(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) → the model's pictures of them, likewise."""
+        if self._drawn is None or self._drawn[0] is not x:
+            z = self.latents(x).mean.clone()
+            far = self._strays(z) if self._encodes else z.new_zeros(len(z), dtype=torch.bool)
+            if far.any():
+                z[far] = self._searched(x[far], ROUGHLY)
+            z = z.to(self.model.device).reshape(len(z), *self.model.space.shape)
+            self._drawn = (x, self.model.decode(z).float().cpu())
+        return self._drawn[1]
+
+    @property
+    def _encodes(self) -> bool:
+        return self.model.can("encode") and not self.model.conditional
+
+    def _strays(self, z: Tensor) -> Tensor:
+        """Which latents (B, d) are farther out than those of all good images, or no numbers."""
+        if not self.bound:
+            return ~z.isfinite().all(1)
+        return ~((z - self.bound["centre"]).norm(dim=1) <= self.bound["reach"])
+
+    def _searched(self, x: Tensor, settings: Settings) -> Tensor:
         with torch.enable_grad():
             self._inverter = self._inverter or Inverter(self.model)
-            found = self._inverter.invert(x)
-        z = found.z.flatten(1)
-        return Gaussian(z, torch.full_like(z, -20.0)), found.images
+            return self._inverter.invert(x, settings=settings).z.flatten(1)
 
 
-class Reconstruction:
-    """The squared residual: its mean, and log of it smoothed as a map."""
+class Redrawn:
+    """A score of the model's pictures, which knows how far good images' latents reach."""
 
     def __init__(self, redrawing: Redrawing):
         self.redrawing = redrawing
-        self.state: dict[str, Tensor] = {}
+        self.state = redrawing.bound  # the very same: several such scores learn it together
 
     def fit(self, images: Images, *, seed: int = 0) -> None:
-        """The model has learnt what there is to learn."""
+        """What there is to learn of images the model has learnt."""
+        self.redrawing.learn(images)
+
+
+class Reconstruction(Redrawn):
+    """The squared residual: its mean, and log of it smoothed as a map."""
 
     def read(self, x: Tensor) -> Reading:
-        _, redrawn = self.redrawing(x)
-        squared = (x - redrawn).square().mean(1, keepdim=True)
+        squared = (x - self.redrawing.pictures(x)).square().mean(1, keepdim=True)
         maps = (Blur(1.0)(squared)[:, 0] + 1e-4).log()
         return Reading(squared.mean((1, 2, 3)).clamp_min(1e-9).log(), maps)
 
 
-class FeatureResidual:
+class FeatureResidual(Redrawn):
     """The squared distance of the model's own features of an image and of its picture of it."""
-
-    def __init__(self, redrawing: Redrawing):
-        self.redrawing = redrawing
-        self.state: dict[str, Tensor] = {}
-
-    def fit(self, images: Images, *, seed: int = 0) -> None:
-        """As above."""
 
     @torch.no_grad()
     def read(self, x: Tensor) -> Reading:
-        _, redrawn = self.redrawing(x)
-        model = self.redrawing.model
-        f, g = (model.features(part.to(model.device)).cpu() for part in (x, redrawn))
+        pictures, model = self.redrawing.pictures(x), self.redrawing.model
+        f, g = (model.features(part.to(model.device)).cpu() for part in (x, pictures))
         return Reading(scores=(f - g).flatten(1).square().mean(1).clamp_min(1e-9).log())
 
 
@@ -89,14 +121,14 @@ class Density:
         self.state: dict[str, Tensor] = {}
 
     def fit(self, images: Images, *, seed: int = 0) -> None:
-        z = torch.cat([self.redrawing(x)[0].mean for _, x in batches(images)])
+        z = torch.cat([self.redrawing.latents(x).mean for _, x in batches(images)])
         d = z.shape[1]
         mixture = GaussianMixture(min(max(len(z) // (20 * d), 1), 8), d)
         mixture.fit(z, generator=seeds.generator(seed, "density"), ridge=1e-2)
         self.state = dict(mixture.state_dict())
 
     def read(self, x: Tensor) -> Reading:
-        z = self.redrawing(x)[0].mean
+        z = self.redrawing.latents(x).mean
         mixture = GaussianMixture(len(self.state["weights"]), z.shape[1])
         mixture.load_state_dict(self.state)
         return Reading(scores=-mixture.log_prob(z))
