@@ -15,6 +15,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+EXTENSIONS = ("avx512_f", "avx512_bf16", "amx_bf16")  # that one processor has and its like has not
 DECIDING = ("core", "data", "nets", "models", "training")  # rooms a trained model depends on
 
 
@@ -34,9 +35,11 @@ def commit(rooms: Sequence[str] = DECIDING) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, threads and versions."""
+    """Processor, which of `EXTENSIONS` it has, cores, threads and versions."""
+    has = getattr(torch.cpu, "get_capabilities", dict)()
     return {
         "processor": _processor(),
+        "extensions": [name for name in EXTENSIONS if has.get(name)],
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
