@@ -245,12 +245,14 @@ def test_images_of_both_kinds_do_not_meet(model, ready):
         assert torch.allclose(alone.loss, together.loss[i : i + 1], rtol=0.02, atol=1e-8)
 
 
-def test_an_image_counts_as_done_only_when_it_is(model, ready):
+@pytest.mark.parametrize("starts", [1, 4])
+def test_an_image_counts_as_done_only_when_it_is(model, ready, starts):
     """Whoever stops a search keeps what has ended: it must be what the whole search would give."""
     x = torch.cat([noisy(model, 6, seed=5), model.decode(model.space.sample(6, seed=6))])
     problem = Problem.of(model, x, SQUARED, Identity())
-    ends = solve(auto(problem, steps=20, tolerance=1e-10, prepared=ready)).loss
-    for search in auto(problem, steps=20, tolerance=1e-10, prepared=ready):
+    options = {"steps": 20, "tolerance": 1e-10, "prepared": ready, "starts": starts}
+    ends = solve(auto(problem, **options)).loss
+    for search in auto(problem, **options):
         done = search.status != Status.RUNNING
         assert (search.loss[done] <= ends[done] + 1e-9).all()
     assert done.all()
@@ -289,6 +291,43 @@ def test_the_best_of_the_cascades_latents_bears_what_is_no_number(model, prepare
     assert torch.allclose(problem.loss(z)[[0, 2]], loss[[0, 2]], rtol=1e-4)
 
 
+class Waves(nn.Module):
+    """Each latent's sine and cosine, six to the spread of the prior: valley beside valley."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(9, 256)
+
+    def forward(self, z):
+        waves = torch.cat([(6 * z).sin(), (6 * z).cos(), 0.15 * z], 1)
+        return self.mix(waves).unflatten(1, (1, 16, 16)).tanh()
+
+
+def test_of_several_starts_the_best_goes_on():
+    """Drawn with noise: a search that leaves more than the planted latents is in another valley.
+
+    The start knows nothing here, so that one alone is often there.
+    """
+    torch.manual_seed(3)
+    model = wrap(Waves(), data=ImageSpec(1, 16, 16), space=LatentSpace((3,))).requires_grad_(False)
+    *_, rough = fitting_roughly(model)
+    nothing = replace(rough, maps=torch.zeros_like(rough.maps))
+    known = Prepared(cascade=nothing, rough=nothing, curvature=mean_curvature(model))
+    z = model.space.sample(48, seed=9)
+    noise = 0.2 * torch.randn(48, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    problem = Problem.of(model, model.decode(z) + noise, SQUARED, Identity())
+    options = {"steps": 60, "tolerance": 1e-10, "prepared": known}
+    one, many = (solve(auto(problem, starts=k, **options)) for k in (1, 12))
+    deep = 1.02 * problem.loss(z)
+    assert (one.loss < deep).float().mean() < 0.55
+    assert (many.loss < deep).float().mean() > 0.65
+    assert torch.allclose(problem.loss(many.z), many.loss, rtol=1e-4)
+    assert (many.evaluations > one.evaluations + 7 * 12).all()
+    for i in (0, 17, 40):
+        alone = solve(auto(problem.select(torch.tensor([i])), starts=12, **options))
+        assert torch.allclose(alone.loss, many.loss[i : i + 1], rtol=0.01)
+
+
 @pytest.fixture
 def taken(monkeypatch):
     """How many images took the rough way."""
@@ -320,6 +359,43 @@ def test_who_takes_the_rough_way(model, prepared, ready, taken):
     assert taken.pop() == 8  # where the cascade fails altogether
     solve(auto(strange, z, steps=10, tolerance=1e-10, prepared=ready))
     assert not taken  # a start of one's own
+
+
+def test_what_the_generator_could_draw_and_was_not_found_has_several_starts_too(
+    model, ready, taken, monkeypatch
+):
+    monkeypatch.setattr("preimage.inversion.auto.PATIENT", 0)
+    poor = fit(model, pairs=256, stages=1)
+    known = replace(ready, cascade=poor, rough=poor)  # so that nobody takes the rough way at first
+    problem = problem_of(model, model.space.sample(24, seed=13))
+    options = {"steps": 0, "tolerance": 1e-12, "prepared": known}
+    missed = int((solve(auto(problem, **options)).loss > NEAR).sum())
+    assert not taken
+    kept = solve(auto(problem, starts=4, **options)).loss
+    assert missed > 12
+    assert taken == [4 * missed, 2 * missed, missed]
+    for before in auto(problem, starts=4, **options):
+        done = before.status != Status.RUNNING
+        assert torch.equal(before.loss[done], kept[done])
+
+
+def test_starts_are_an_images_own_and_the_search_goes_on_from_the_best(model, ready, monkeypatch):
+    seen = []
+
+    def noted(problem, z, **options):
+        seen.append((z.clone(), problem.loss(z)))
+        return preconditioned_lbfgs(problem, z, **options)
+
+    monkeypatch.setattr("preimage.inversion.auto.preconditioned_lbfgs", noted)
+    problem = Problem.of(model, noisy(model, 6, seed=21), SQUARED, Identity())
+    options = {"steps": 10, "tolerance": 1e-10, "prepared": ready, "starts": 4}
+    solve(auto(problem, **options))
+    first, last = seen[0], seen[-1]
+    assert len(first[0]) == 4 * len(last[0]) == 24
+    assert (last[1] < first[1].reshape(6, 4).amin(1)).all()
+    seen.clear()
+    solve(auto(problem.select(torch.tensor([4])), **options))
+    assert torch.allclose(seen[0][0], first[0][16:20], atol=1e-5)
 
 
 def test_strangers_start_nearer_the_priors_mean_and_nothing_gets_worse(model, ready, monkeypatch):

@@ -86,6 +86,19 @@ def test_the_best_of_many_starts_goes_on(ready: Inverter) -> None:
     assert (many.error < one.error).all()
 
 
+def test_several_starts_lie_about_the_rough_one_where_there_is_one() -> None:
+    ready = Inverter(generator())
+    _, x = planted(ready, 24)
+    x = (x + 0.3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
+    one = pi.invert(ready, x)
+    many = pi.invert(ready, x, starts=6)
+    assert many.error.mean() <= 1.001 * one.error.mean()
+    assert (many.evaluations > one.evaluations + 6 * 7).all()
+    assert ready.pool is None
+    pi.invert(ready, pi.Grey()(x), through=pi.Grey(), starts=2)  # no rough start, so the nearest
+    assert ready.pool is not None
+
+
 def test_what_a_mask_hides_counts_for_nothing(ready: Inverter) -> None:
     z, x = planted(ready, 6)
     mask = torch.ones(SIDE, SIDE)

@@ -4,9 +4,10 @@ Start from the cascade where there is one for the operator, and follow it by And
 most of what the generator can draw is found so. Levenberg–Marquardt polishes what is above the
 tolerance. Images that the generator cannot draw start again from a cascade that takes what they
 differ by for noise, or from the model's encoder where that is nearer, and are followed by L-BFGS
-whose initial matrix is the prior's mean of JᵀJ, inverted, and later each image's own. An objective
-that is no sum of squares is minimised from the latents that are best in squared error; one without
-gradient by CMA-ES.
+whose initial matrix is the prior's mean of JᵀJ, inverted, and later each image's own; where several
+starts are asked for, these lie about that one and compete, also for what the generator should have
+been able to draw and was not found. An objective that is no sum of squares is minimised from the
+latents that are best in squared error; one without gradient by CMA-ES.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from preimage.core import Unsupported
 from preimage.inversion.cascade import Cascade
+from preimage.inversion.noise import normal
 from preimage.inversion.objective import Objective
 from preimage.inversion.problem import Problem
 from preimage.inversion.search import Search, Solver, Status
@@ -29,7 +31,7 @@ from preimage.inversion.solvers.gauss_newton import gauss_newton
 from preimage.inversion.solvers.lbfgs import lbfgs
 from preimage.inversion.solvers.levenberg_marquardt import levenberg_marquardt
 from preimage.inversion.solvers.preconditioned_lbfgs import preconditioned_lbfgs
-from preimage.inversion.starts import Pool, encoder_start, mean_start
+from preimage.inversion.starts import Pool, encoder_start, halving, mean_start
 from preimage.inversion.terms import L2
 
 ACCELERATED = 24  # iterations of Anderson acceleration at most, where Jacobians are quick
@@ -37,6 +39,8 @@ PATIENT = 48  # and where they take as many decodings as there are latents
 POLISHED = 12  # of the solver after L-BFGS: an exact answer that is near takes no more
 DENSE = 160  # latents up to which a whole Jacobian is formed
 SHRINKING = 0.8  # of the rough cascade's latents: nearer the prior's mean, the valleys are deeper
+SPREAD = 0.5  # σ of several starts about the first, where the prior's is 1
+SHORT = 7  # iterations of their first searches; then 14 and 28, before a Jacobian is taken anew
 LEAST_SQUARES = (levenberg_marquardt, gauss_newton)
 
 # Squared errors, on images in [−1, 1]:
@@ -63,8 +67,11 @@ def auto(
     steps: int,
     tolerance: float,
     prepared: Prepared | None = None,
+    starts: int = 1,
 ) -> Iterator[Search]:
     """Search from latents z (B, d), or from the best start there is. A solver: see `search.Solver`.
+
+    starts: of which the best goes on, for each image that is searched for by L-BFGS.
 
     Raises Unsupported where the generator cannot be searched at all.
     """
@@ -88,9 +95,14 @@ def auto(
         return
     weight = _weight(problem)
     far = near & foreign & (search.loss > NEAR * weight)
-    yield from _continued(problem, search, near & ~far, polish)
-    curvature = prepared.curvature * weight
-    run = partial(preconditioned_lbfgs, steps=steps, tolerance=tolerance, curvature=curvature)
+    polished = _continued(problem, search, near & ~far, polish)
+    yield from polished if starts == 1 else map(_going_on, polished)
+    search_from = partial(preconditioned_lbfgs, curvature=prepared.curvature * weight)
+    if starts > 1:
+        missed = near & ~far & (search.loss > NEAR * weight)
+        other, far = torch.where(missed[:, None], search.z, other), far | missed
+        other = _best_about(problem, search, far, other, starts, search_from)
+    run = partial(search_from, steps=steps, tolerance=tolerance)
     yield from _continued(problem, search, far, run, other)
     late = far & (search.loss > tolerance) & (search.loss <= LATE * weight)
     polish = partial(solver, steps=min(steps, POLISHED), tolerance=tolerance)
@@ -188,6 +200,23 @@ def _consult_others(
         start[rows[nearer]] = z[nearer]
         search.evaluations[rows] += 1
     return foreign, start
+
+
+def _best_about(
+    problem: Problem, search: Search, which: Tensor, z: Tensor, starts: int, solver: Solver
+) -> Tensor:
+    """Latents (B, d) to go on from: where a mask of images has several about z, the best's."""
+    rows = which.nonzero()[:, 0]
+    if not len(rows):
+        return z
+    some, d = problem.select(rows), problem.d
+    noise = normal(some.seeds, (starts - 1) * d).to(z).reshape(-1, starts - 1, d)
+    first = z[rows][:, None]
+    found = halving(some, torch.cat([first, first + SPREAD * noise], 1), solver, steps=SHORT)
+    search.iterations[rows] += found.iterations
+    search.evaluations[rows] += found.evaluations
+    search.improve(rows, found.z, found.loss)
+    return z.index_copy(0, rows, found.z)
 
 
 def in_squared_error(problem: Problem) -> Problem:

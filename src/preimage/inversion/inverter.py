@@ -245,6 +245,13 @@ class Inverter:
             return False  # it was trained for this
         return self.shares(settings)
 
+    def starts_roughly(self, settings: Settings) -> bool:
+        """Whether `auto` has a rough start, about which several can be taken."""
+        if settings.coarse or not self._uses_cascade(settings) or self.curvature is None:
+            return False
+        direct = isinstance(settings.through or Identity(), Identity)
+        return direct and is_plain(self.objective(settings))
+
     def shares(self, settings: Settings) -> bool:
         """Whether all images are seen through one and the same operator."""
         x = torch.zeros(1, *self.model.data.shape, device=self.model.device)
@@ -252,7 +259,8 @@ class Inverter:
 
     def _uses_pool(self, settings: Settings) -> bool:
         nearest = isinstance(settings.start, str) and settings.start.startswith("nearest")
-        named = nearest or settings.starts > 1 or settings.restarts > 0
+        several = settings.starts > 1 and not self.starts_roughly(settings)
+        named = nearest or several or settings.restarts > 0
         alone = not self._uses_cascade(settings) and not self.model.can("encode")
         return named or alone
 

@@ -36,7 +36,7 @@ def start_of(inverter: Inverter, problem: Problem, settings: Settings) -> Tensor
     start, k = settings.start, settings.starts
     if isinstance(start, Tensor):
         z = given_start(problem, start)
-    elif k > 1:
+    elif k > 1 and not inverter.starts_roughly(settings):
         z = _nearest(inverter, problem, settings, k)
         if not start.startswith("nearest"):
             z[:, 0] = _named(inverter, problem, settings, start)
@@ -106,7 +106,8 @@ def searches_of(
         curvature=inverter.curvature if direct else None,
         pool=inverter.pool,
     )
-    return auto(problem, z, steps=steps, tolerance=tolerance, prepared=prepared)
+    starts = settings.starts if inverter.starts_roughly(settings) else 1
+    return auto(problem, z, steps=steps, tolerance=tolerance, prepared=prepared, starts=starts)
 
 
 def short_search(inverter: Inverter, problem: Problem, settings: Settings) -> Search:
