@@ -71,6 +71,7 @@ class Header:
     grey: bool  # certainly grey, by its mode
     low: float | None = None  # of a 16-bit or float image: its smallest and largest finite value
     high: float | None = None
+    alpha: bool = False  # whether it may be transparent in places
 
 
 def open_image(path: str, offset: int = 0, length: int = -1, *, max_pixels: int) -> Image.Image:
@@ -100,7 +101,7 @@ def header(image: Image.Image) -> Header:
     width, height = image.size
     grey = image.mode in ("1", "L") or is_deep(image)
     if not is_deep(image):
-        return Header(width, height, grey)
+        return Header(width, height, grey, alpha=image.has_transparency_data)
     values = np.asarray(image, dtype=np.float32)
     finite = values[np.isfinite(values)]
     if not finite.size:

@@ -195,6 +195,13 @@ def _choose_target(headers: list[Header], options: Options) -> tuple[Target, lis
     if size is None:
         size, note = choose_size([(h.width, h.height) for h in headers])
         notes += [note] if note else []
+    elif others := {f"{h.width}×{h.height}" for h in headers} - {f"{size[1]}×{size[0]}"}:
+        came = others.pop() if len(others) == 1 else "other sizes"
+        notes.append(f"Images of {came} are fitted to {size[1]}×{size[0]}.")
+    if any(h.alpha for h in headers):
+        notes.append("Images with transparency are laid on the background.")
+    if options.channels == 1 and not all(h.grey for h in headers):
+        notes.append("Images with colour channels are made grey.")
     channels = options.channels or (1 if all(h.grey for h in headers) else 3)
     span = choose_range(headers)
     if span is not None:

@@ -126,4 +126,4 @@ def range_note(range: tuple[float, float]) -> str:
     low, high = range
     span = f"{low:g} … {high:g}"
     what = f"Values {span} of 16-bit or float images mean black … white"
-    return f"{what}; range (--range) sets others."
+    return f"{what}; range (train --range) sets others."
