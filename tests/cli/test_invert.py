@@ -48,11 +48,21 @@ def test_a_verdict_is_calibrated_once_and_kept_with_the_run(preimage, vae, photo
     assert all("verdict" in row and 0 < row["p_value"] <= 1 for row in first.json["images"])
     kept = run / "inversion/prepared.safetensors"
     written = kept.stat().st_mtime_ns
-    second = preimage("invert", run, photos, "--out", "b", "--steps", 5, "--json")
+    second = preimage(
+        "invert", run, photos, "--out", "b", "--calibration", 30, "--steps", 5, "--json"
+    )
     assert kept.stat().st_mtime_ns == written
     assert [r["p_value"] for r in second.json["images"]] == [
         r["p_value"] for r in first.json["images"]
     ]
+    silent = preimage(
+        "invert", run, photos, "--out", "d", "--calibration", 0, "--steps", 5, "--json"
+    )
+    assert not any("verdict" in row for row in silent.json["images"])
+    assert kept.stat().st_mtime_ns == written
+    more = preimage("invert", run, photos, "--out", "e", "--calibration", 50, "--steps", 5)
+    assert more.status == 0
+    assert kept.stat().st_mtime_ns > written
     kept.write_bytes(b"broken")  # as after a crash of something else: it is made anew
     assert (
         preimage("invert", run, photos, "--out", "c", "--steps", 5, "--calibration", 40).status == 0
@@ -102,10 +112,32 @@ def test_what_a_mask_hides_is_filled_from_the_model(preimage, vae, photos, here:
     mask = np.full((8, 8), 255, np.uint8)
     mask[:, :3] = 0
     Image.fromarray(mask).save(here / "mask.png")
-    done = preimage("invert", vae, photos, "--through", "mask=mask.png", "--out", "found", "--json")
+    options = ["--through", "mask=mask.png", "--out", "found"]
+    done = preimage("invert", vae, photos, *options, "--json")
     assert done.status == 0, done.err
     found = load_file(here / "found/latents.safetensors")
     assert (found["error"] < 1e-3).all()
+    Image.fromarray(mask.T.copy()).save(here / "mask.png")  # another mask under the same name
+    mixed = preimage("invert", vae, photos, *options, "--resume")
+    assert mixed.status == 2
+    assert "was begun with operator" in mixed.err
+
+
+def test_it_is_said_how_images_were_fitted(preimage, vae, here: Path) -> None:
+    folder = here / "photos"
+    folder.mkdir()
+    for name, mode in (("colour", "RGB"), ("clear", "LA")):
+        Image.new(mode, (20, 12)).save(folder / f"{name}.png")
+    done = preimage("invert", vae, folder, "--out", "found", "--calibration", 0)
+    assert done.status == 0, done.err
+    for note in (
+        "Images of 20×12 are fitted to 8×8.",
+        "Images with transparency are laid on the background.",
+        "Images with colour channels are made grey.",
+    ):
+        assert note in done.err
+    Image.new("L", (8, 8)).save(here / "fits.png")
+    assert "Images" not in preimage("invert", vae, here / "fits.png", "--out", "one").err
 
 
 def test_small_images_need_be_of_no_size_that_a_net_takes(preimage, vae, here: Path) -> None:

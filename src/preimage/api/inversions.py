@@ -6,6 +6,7 @@ Functions of the public interface like those in `api`, upon which they stand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from preimage.data import Dataset
 from preimage.inversion import Inversion, Inverter, Inverting, Settings, Targets
 from preimage.inversion.fingerprint import fingerprint
 from preimage.inversion.judging import judged
+from preimage.inversion.operators import Identity
 from preimage.inversion.operators.words import operator
+from preimage.inversion.problem import content_seeds
+from preimage.inversion.settings import operator_key
 from preimage.inversion.stream import Sink
 from preimage.runs.encoders import FOLDER, has_encoder, load_encoder
 from preimage.runs.files import check_free
@@ -97,24 +101,41 @@ def _prepared(
     finally:  # what is made by then is kept whoever stops the rest
         if run is not None and len(ready.cascades) > made:
             save_preparations(Run.open(run), ready)
-    if settings.key in ready.calibrations:
-        return
     if isinstance(calibration, Tensor):
         heldout, labels = fitted(calibration, ready.model.data)[0], None
-    elif not calibration or run is None or not ready.shares(settings):
+        given = int(content_seeds(heldout, settings.seed).sum())
+        if ready.calibrated_on.get(settings.key) == given:
+            return
+        ready.calibrated_on[settings.key] = given
+    elif run is None or not ready.shares(settings) or isinstance(settings.start, Tensor):
+        return  # there are no held-out images, or they have no operators or starts of their own
+    elif _calibrated_on(ready, settings) >= calibration:
         return
-    elif isinstance(settings.start, Tensor):
-        return  # held-out images have no starts of their own
     else:
         data = basics.run_dataset(Run.open(run), progress=progress)
         held = data.heldout[:calibration]
+        if _calibrated_on(ready, settings) >= len(held):
+            return
         heldout, labels = data.batch(held), basics.class_labels(ready.model, data)
         labels = None if labels is None else labels[held]
     for step in ready.calibrating(heldout, labels, settings):
         if progress is not None:
             progress(step)
-    if run is not None:
+    if run is not None and not isinstance(calibration, Tensor):
         save_preparations(Run.open(run), ready)
+
+
+def _calibrated_on(ready: Inverter, settings: Settings) -> int:
+    """The number of held-out images that verdicts are held against so far."""
+    made = ready.calibrations.get(settings.key)
+    return 0 if made is None else len(made.heldout)
+
+
+def _chosen(calibration: int | Tensor, **settings: Any) -> Settings:
+    """Settings; without a calibration there is no verdict, though one was made before."""
+    chosen = Settings.of(**settings)
+    wanted = isinstance(calibration, Tensor) or calibration > 0
+    return chosen if wanted else replace(chosen, verdict=False)
 
 
 def judge(
@@ -131,7 +152,7 @@ def judge(
     run: whose held-out images a verdict is held against; `calibration` as `inverting` takes it.
     settings: those that the latents were found with, and restarts= or posterior= besides.
     """
-    chosen = Settings.of(**settings)
+    chosen = _chosen(calibration, **settings)
     _prepared(ready, chosen, calibration, None if run is None else Path(run), progress)
     return judged(ready, found, ready.problem(found.target, found.labels, chosen), chosen)
 
@@ -158,16 +179,16 @@ def inverting(
     labels: of a conditional model, the classes (B,); or `label`, one class for all. Unset, the
         images' own where they have them, and else the class that fits best is found.
     n: at most so many images, from the first on.
-    calibration: how many images that a run held out verdicts are held against, or images
-        (N, C, H, W) of yours that the model was not trained on; 0 for no verdicts. It is made
-        once for the same settings.
+    calibration: how many images that a run held out verdicts are held against, at least, or
+        images (N, C, H, W) of yours that the model was not trained on; 0 for no verdicts. A run
+        keeps what was made of its own images for the same settings.
     sink: called with the indices and the answers of each batch, which are then not kept.
     settings: the fields of `Settings`: through, loss, method, start, starts, steps, tolerance, …
 
     Raises InputError for images that cannot be used and for settings that do not exist.
     """
     ready = model if isinstance(model, Inverter) else inverter(model, device=device)
-    chosen = Settings.of(**settings)
+    chosen = _chosen(calibration, **settings)
     run = None if isinstance(model, Inverter | LatentModel) else Path(model)
     spec = ready.observation(chosen.through)
     source = observed(images, spec, progress, run=None if run is None else Run.open(run))
@@ -326,7 +347,8 @@ def inverting_files(
         check_free(folder, RESUME)
     ready = inverter(run, device=device)
     a = operator(through, ready.model.data) if through else None
-    chosen = Settings.of(through=a, seed=seed, **settings)
+    chosen = _chosen(calibration, through=a, seed=seed, **settings)
+    asked["operator"] = operator_key(chosen.through or Identity())  # what the words came to
     spec = ready.observation(chosen.through)
     source = observed(images, spec, progress, run=Run.open(Path(run)))
     assert isinstance(source, Dataset)  # as everything that comes from a path

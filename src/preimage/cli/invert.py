@@ -65,7 +65,8 @@ def invert(
         bool, typer.Option("--coarse", help="Search at low resolution first.")
     ] = False,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Iterations at most. Unset, the method's own.")
+        int | None,
+        typer.Option(min=1, help="Iterations of a search at most. Unset, the method's own."),
     ] = None,
     tolerance: Annotated[
         float | None, typer.Option(help="The objective at which an image is finished.")
@@ -88,7 +89,10 @@ def invert(
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images searched for at once.")] = 128,
     calibration: Annotated[
-        int, typer.Option(min=0, help="Held-out images a verdict is held against; 0: no verdict.")
+        int,
+        typer.Option(
+            min=0, help="Held-out images, at least, a verdict is held against; 0: no verdict."
+        ),
     ] = 200,
     device: Device = "auto",
     seed: Seed = 0,

@@ -47,7 +47,7 @@ def judged(inverter: Inverter, found: Inversion, problem: Problem, settings: Set
             undetermined=tuple(posterior.undetermined),
         )
     calibration = inverter.calibrations.get(settings.key)
-    if calibration is None:
+    if calibration is None or not settings.verdict:
         return found
     verdicts = calibration.verdict(
         found.error,

@@ -51,8 +51,9 @@ class Settings:
     starts: int = 1  # short searches of each image, of which the best goes on
     restarts: int = 0  # further searches to the end: other solutions, and evidence for the verdict
     posterior: bool = False  # whether to say what each image leaves undetermined
+    verdict: bool = True  # whether to say how usual its error is, where there is a calibration
     coarse: bool = False  # low resolution first
-    steps: int | None = None  # iterations of one image at most; None for the method's own
+    steps: int | None = None  # iterations of one search at most; None for the method's own
     tolerance: float = 1e-8  # the objective at which an image is finished: 1/80 of a grey level
     batch_size: int = 128  # images searched for at once
     seed: int = 0
@@ -87,7 +88,7 @@ class Settings:
 
     @property
     def iterations(self) -> int:
-        """Iterations of one image at most."""
+        """Iterations of one search at most; "auto" may let several follow one another."""
         return STEPS[self.method] if self.steps is None else self.steps
 
     @property
@@ -95,7 +96,7 @@ class Settings:
         """What the answers depend on: equal keys, equal answers. Parts without a name of their
         own (networks, objectives, functions) are told apart within this process only, by an "@".
         """
-        other = ("through", "batch_size", "restarts", "posterior")
+        other = ("through", "batch_size", "restarts", "posterior", "verdict")
         parts = [
             f"{f.name}={_word(getattr(self, f.name))}" for f in fields(self) if f.name not in other
         ]
