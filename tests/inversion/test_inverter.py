@@ -411,3 +411,73 @@ def test_numbers_that_cannot_be_are_refused(ready: Inverter, options: dict, mess
 def test_labels_are_classes_that_the_model_has(labels: list) -> None:
     with pytest.raises(InputError, match="label"):
         pi.invert(generator(("a", "b")), torch.zeros(2, *DATA.shape), labels=labels)
+
+
+def test_a_calibration_is_of_the_images_given_last_and_none_is_asked_for_by_zero() -> None:
+    ready = Inverter(generator())
+    _, x = planted(ready, 4)
+    near, far = ready.model.sample(30, seed=8), torch.ones(30, 1, SIDE, SIDE)
+    x = (x + 0.05).clamp(-1, 1)
+    odd = pi.invert(ready, x, calibration=near).verdicts
+    made = ready.calibrations.copy()
+    pi.invert(ready, x, calibration=near)
+    assert ready.calibrations == made  # not anew
+    usual = pi.invert(ready, x, calibration=far).verdicts
+    assert odd is not None
+    assert usual is not None
+    assert all(a.p_value < b.p_value for a, b in zip(odd, usual, strict=True))
+    assert pi.invert(ready, x, calibration=0).verdicts is None
+    assert pi.invert(ready, x).verdicts is not None
+
+
+@pytest.mark.parametrize("n", [6, 7, 8])
+def test_masks_of_their_own_are_told_from_one_for_all_whatever_the_batch(n: int) -> None:
+    ready = Inverter(generator())
+    masks = (torch.rand(n, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) > 0.4).float()
+    _, x = planted(ready, n)
+    through = pi.Mask(masks)
+    found = pi.invert(ready, through(x), through=through, batch_size=6)
+    assert len(found.error) == n
+    assert found.error.median() < 1e-6
+    more = planted(ready, n + 1)[1]
+    with pytest.raises(InputError, match=f"{n} masks for at least {n + 1} images"):
+        pi.invert(ready, more, through=through, batch_size=n + 1)
+
+
+class Nowhere(nn.Module):
+    """An encoder that says the same of every image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * torch.ones(len(x), D)
+
+
+def test_beside_an_encoders_answer_other_searches_are_run_to_their_end() -> None:
+    model = pi.wrap(Curved(), data=DATA, space=LatentSpace((D,)), encoder=Nowhere())
+    x = model.sample(3, seed=2)
+    found = pi.invert(model, x, method="encoder", restarts=4)
+    assert (found.error > 1e-2).all()
+    assert found.solutions is not None
+    assert all(solutions.error.min() < 1e-6 for solutions in found.solutions)
+
+
+class Rounded(nn.Module):
+    """A generator that gives no gradient."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (z @ torch.ones(D, SIDE * SIDE)).tanh().mul(127).round().byte().float() / 127.5
+
+
+def test_without_a_gradient_there_is_no_posterior() -> None:
+    model = pi.wrap(Rounded(), data=DATA, space=LatentSpace((D,)))
+    x = model.sample(2, seed=1)
+    with pytest.raises(Unsupported, match="a posterior takes the generator's derivative"):
+        pi.invert(model, x, posterior=True, steps=2)
+    ready = pi.inverter(model)
+    with pytest.raises(Unsupported, match="a posterior takes the generator's derivative"):
+        ready.posterior(pi.invert(ready, x, steps=2))
+
+
+def test_a_start_that_is_no_number_is_named(ready: Inverter) -> None:
+    _, x = planted(ready, 2)
+    with pytest.raises(InputError, match="start= holds values that are not finite"):
+        pi.invert(ready, x, start=torch.full((2, D), float("nan")))

@@ -92,6 +92,7 @@ class Inverter:
         check_generator(model)
         self.gradient = takes_gradient(model)
         self.calibrations: dict[str, Calibration] = {}  # by the settings they are for
+        self.calibrated_on: dict[str, int] = {}  # likewise: what tells the images that were given
         self.pool: Pool | None = None
         self.cascades: dict[str, Cascade] = {}  # by the operator they are for, or ROUGH
         self.curvature: Tensor | None = None  # (d, d): see `rough.mean_curvature`
@@ -109,7 +110,12 @@ class Inverter:
         return DataSpec(data.kind if y.ndim == 4 else "vector", tuple(y.shape[1:]), data.range)
 
     def prepare(self, settings: Settings) -> Iterator[Step]:
-        """Make what searches with these settings start from, if it is not there yet."""
+        """Make what searches with these settings start from, if it is not there yet.
+
+        Raises Unsupported for a posterior of a generator that gives no gradient.
+        """
+        if settings.posterior:
+            self._check_posterior()
         if self.compiled is None and self._fold and self.gradient:
             yield Step(0, 1, stage="look for a quicker form of the generator")
             self.compiled = compiled(self.model)
@@ -233,8 +239,13 @@ class Inverter:
 
         settings: those that they were found with, where an operator was given.
         """
+        self._check_posterior()
         problem = self.problem(found.target, found.labels, settings)
         return laplace(problem, found.z.flatten(1).to(self.model.device))
+
+    def _check_posterior(self) -> None:
+        if not self.gradient:
+            raise Unsupported("a posterior takes the generator's derivative, and it gives none")
 
     def _uses_cascade(self, settings: Settings) -> bool:
         if settings.method != "auto" or settings.start != "auto" or not self.gradient:

@@ -16,7 +16,7 @@ from preimage.inversion.operators import Blur, Compose, Downsample, Identity, Im
 from preimage.inversion.problem import Problem
 from preimage.inversion.rough import ROUGH
 from preimage.inversion.search import Search, Solver, Status, solve
-from preimage.inversion.settings import Settings, operator_key
+from preimage.inversion.settings import STEPS, Settings, operator_key
 from preimage.inversion.solvers import SOLVERS
 from preimage.inversion.starts import encoder_start, given_start, halving, mean_start
 
@@ -123,7 +123,8 @@ def restarted(inverter: Inverter, problem: Problem, k: int, settings: Settings) 
     many = problem.select(each(len(problem), z.shape[1]))
     solver = solver_of(problem, settings)
     z = many.project(z.flatten(0, 1))
-    return solve(solver(many, z, steps=settings.iterations, tolerance=settings.tolerance))
+    steps = settings.iterations or STEPS["auto"]  # an encoder alone proves nothing
+    return solve(solver(many, z, steps=steps, tolerance=settings.tolerance))
 
 
 def solver_of(problem: Problem, settings: Settings) -> Solver:

@@ -108,7 +108,7 @@ def mean_start(problem: Problem) -> Tensor:
 def given_start(problem: Problem, z: Tensor) -> Tensor:
     """Latents (B, *shape), or one for all (*shape), flat: (B, d).
 
-    Raises InputError where they are of another shape.
+    Raises InputError where they are of another shape, or not finite.
     """
     shape = tuple(problem.model.space.shape)
     if tuple(z.shape) == shape:
@@ -117,6 +117,8 @@ def given_start(problem: Problem, z: Tensor) -> Tensor:
         raise InputError(
             f"start= has shape {tuple(z.shape)}; give latents of shape {(len(problem), *shape)}"
         )
+    if not z.isfinite().all():
+        raise InputError("start= holds values that are not finite (NaN or ∞)")
     return z.flatten(1).to(problem.target).clone()
 
 
@@ -134,8 +136,9 @@ def encoder_start(problem: Problem) -> Tensor:
 def is_shared(through: Operator, x: Tensor, batch: int) -> bool:
     """Whether an operator is the same for all of `batch` images like x (1, C, H, W)."""
     try:
-        through(x.float().expand(batch + 1, *x.shape[1:]))
-    except (InputError, RuntimeError):  # it is for so many images as there are
+        for n in (batch + 1, batch + 2):  # one that is for each image takes one of these at most
+            through(x.float().expand(n, *x.shape[1:]))
+    except (InputError, RuntimeError):
         return False
     return True
 

@@ -93,6 +93,11 @@ class Mask(ImageOperator):
     def select(self, rows: Tensor) -> Mask:
         if len(self.mask) == 1:
             return self
+        if len(rows) and int(rows.max()) >= len(self.mask):
+            raise InputError(
+                f"there are {len(self.mask)} masks for at least {int(rows.max()) + 1} images; "
+                "give one for all, or one for each"
+            )
         some, rows = copy(self), rows.to(self.mask.device)  # it need not be checked again
         some.mask, some.support = self.mask[rows], self.support[rows]
         return some
