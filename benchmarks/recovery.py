@@ -35,7 +35,7 @@ import recovery_ours as ours
 from generators import Generator
 from inversion_baselines import errors
 from preimage.pictures import pairs, png
-from recovery_page import FEW
+from recovery_page import FEW, STARTS
 
 RECOVERED = 1e-2  # relative error of z
 CONDITION = 1e-3  # σmin/σmax above which latents are held to be determined by the image
@@ -146,9 +146,11 @@ def best_of_starts(g: Generator, counts: Counts, rows: Row) -> Row | None:
     return {"n": len(x), "errors": errors(g.model, z, x).tolist()}
 
 
-def own_real(g: Generator, counts: Counts, rows: Row, *, steps: int | None = None) -> Row:
+def own_real(
+    g: Generator, counts: Counts, rows: Row, *, steps: int | None = None, starts: int = 1
+) -> Row:
     """Ours on real images; and against the best of Adam's starts, on the images that had them."""
-    ready = ours.prepared(g, fold=True, steps=steps, first=counts.first)
+    ready = ours.prepared(g, fold=True, steps=steps, starts=starts, first=counts.first)
     x = g.real[: counts.real]
     row = {**timed(ready.find, g, None, x), **facts(ready)}
     if "best of 8 starts, real" in rows:
@@ -250,6 +252,7 @@ ROWS: dict[str, Callable[[Generator, Counts, Row], Row | None]] = {
     "ours, folded": partial(own, fold=True),
     "ours, few": partial(own, fold=True, steps=FEW),
     "ours, real": own_real,
+    "ours, starts, real": partial(own_real, starts=STARTS),
     "ours, few, real": partial(own_real, steps=FEW),
     "own encoder, real": own_encoder,
     "learned encoder, real": learned_encoder,

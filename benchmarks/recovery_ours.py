@@ -35,10 +35,12 @@ class Ready:
     folded: bool = False  # whether a quicker form of the generator was found
 
 
-def prepared(g: Generator, *, fold: bool, steps: int | None = None, first: int = 0) -> Ready:
+def prepared(
+    g: Generator, *, fold: bool, steps: int | None = None, starts: int = 1, first: int = 0
+) -> Ready:
     """Inversion by default, with or without a quicker form of the generator.
 
-    steps: iterations of an image at most; None for the default.
+    steps: iterations of a search at most; None for the default. starts: of each image.
     first: so many samples and real images are inverted beforehand, none of those that count. It is
         then that kernels are compiled for the shapes that they meet.
     """
@@ -49,10 +51,10 @@ def prepared(g: Generator, *, fold: bool, steps: int | None = None, first: int =
         pass
     if first:
         for x in (g.targets(first, first=20_000)[1], g.real[-first:]):
-            invert(inverter, x, steps=steps)
+            invert(inverter, x, steps=steps, starts=starts)
     seconds = time.process_time() - start
     folded = inverter.compiled is not None and inverter.compiled.refusal is None
-    return Ready(lambda _, x: invert(inverter, x, steps=steps).z, seconds, folded)
+    return Ready(lambda _, x: invert(inverter, x, steps=steps, starts=starts).z, seconds, folded)
 
 
 def encoder(g: Generator) -> Ready:

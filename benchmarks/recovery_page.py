@@ -9,6 +9,7 @@ from tables import Target, table
 Row = dict[str, Any]
 
 FEW = 9  # iterations of ours, in rows where speed counts for more than the last digits
+STARTS = 8  # of each image, in a row where the last thousandth of the error counts
 GENERATED = {  # row → what the table calls it
     "textbook": "textbook: Adam, one at a time",
     "projector": "StyleGAN projector, one at a time",
@@ -22,6 +23,7 @@ GENERATED = {  # row → what the table calls it
 }
 REAL = {
     "ours, real": "**ours**, folded where it can be",
+    "ours, starts, real": f"**ours**, likewise, {STARTS} starts",
     "ours, few, real": f"**ours**, likewise, {FEW} iterations",
     "own encoder, real": "its own encoder alone",
     "learned encoder, real": "a learned encoder alone",
@@ -47,8 +49,8 @@ an image; the cascade and its acceleration alone take 3.6, and the Jacobian that
 need after it takes 4. Polynomials and nets in place of the cascade's linear maps brought the CelebA
 VAE less than one more map does, and mixing from earlier stages nothing. *Real images*: what is left
 above 1 are other valleys. Searched to the last digit, faces end at 1.001 and the MLP VAE at 1.005;
-two to eight starts of ours, the best of which goes on after a few iterations, gain 0.1 to 0.5 % on
-other digits of the MLP VAE, for 1.1 to 3.4 times the time, and two or three 0.02 % on other faces.
+eight starts of ours gain 0.5 % on other digits of the MLP VAE for three times the time, and two or
+three 0.02 % on other faces.
 How far starts are shrunk, and when a Jacobian of an image's own is worth it, was chosen on 64 to
 128 other real images. *Encoders*: one pass does not follow a search that has become so much better
 than what encoders were compared with before."""
@@ -129,13 +131,16 @@ def _on_samples(name: str, r: Row, rows: Row) -> list[Target]:
 
 
 def _on_real_images(name: str, rows: Row) -> list[Target]:
-    row = rows.get("ours, real", {})
-    if "against_best" not in row:
-        return []
-    return [
-        Target(f"{name}, real: error against the best of 8 starts", row["against_best"], 1.0),
-        Target(f"{name}, real: times as quick", _times(row, rows), 50, least=True),
-    ]
+    targets = []
+    for key, what in (("ours, real", "real"), ("ours, starts, real", f"real, {STARTS} starts")):
+        row = rows.get(key, {})
+        if "against_best" in row:
+            error = Target(
+                f"{name}, {what}: error against the best of 8 starts", row["against_best"], 1.0
+            )
+            speed = Target(f"{name}, {what}: times as quick", _times(row, rows), 50, least=True)
+            targets += [error, speed]
+    return targets
 
 
 def _encoders(name: str, rows: Row) -> list[Target]:
