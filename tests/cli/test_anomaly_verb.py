@@ -146,6 +146,34 @@ def test_a_folder_is_looked_through(preimage, fitted, mixed, here: Path) -> None
     assert Image.open(here / "out/explanations.png").height > 100
 
 
+def test_what_is_learned_by_default_is_kept(preimage, vae, here: Path) -> None:
+    """So many good images that the model takes part, which has features."""
+    run, digits = here / "run", pi.dataset("digits").images[-240:, 0]
+    shutil.copytree(vae, run)
+    folder(here, {f"good/{i}.png": image for i, image in enumerate(digits)})
+    done = preimage("anomaly", "fit", run, "good", "--false-alarms", "0.05", "--json")
+    assert done.status == 0, done.err
+    opened = pi.load_detector(run)
+    assert {"reconstruction", "feature-residual", "density"} <= opened.detector.scores.keys()
+    assert opened.threshold == done.json["threshold"]
+    assert preimage("anomaly", "score", run, "good/0.png", "--out", "out").status == 0
+
+
+def test_scores_that_learned_together_say_the_same_when_opened(vae, here: Path) -> None:
+    run, digits = here / "run", pi.dataset("digits")
+    shutil.copytree(vae, run)
+    scores = ("reconstruction", "feature-residual", "density")
+    made = pi.fit_detector(
+        run, digits.batch(range(60)), scores=scores, false_alarms=RATE, device="cpu"
+    )
+    pi.save_detector(run, made)
+    x = digits.batch(range(60, 90))
+    first, again = made.detector.explain(x), pi.load_detector(run).detector.explain(x)
+    assert len(first.parts) >= len(scores)
+    assert all(torch.equal(first.parts[name], again.parts[name]) for name in first.parts)
+    assert torch.equal(first.scores, again.scores)
+
+
 def test_deep_tiffs_page_by_page(preimage, vae, here: Path) -> None:
     """Contrast of a hundredth of 16 bits: at 8 bits the surface would be flat."""
 

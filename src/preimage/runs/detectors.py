@@ -78,8 +78,7 @@ def save_detector(
     with readable_errors(final):
         try:
             aside.mkdir(parents=True)
-            kept = {key: value.detach().cpu().contiguous() for key, value in content.items()}
-            write_bytes(aside / TENSORS, save(kept))
+            write_bytes(aside / TENSORS, save(_copied(content)))
             write_json(aside / FACTS, facts)
             if final.exists():
                 final.replace(old)
@@ -88,6 +87,12 @@ def save_detector(
             shutil.rmtree(aside, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def _copied(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same in memory of their own: what several scores learned together is one tensor."""
+    plain = torch.contiguous_format
+    return {k: v.detach().cpu().clone(memory_format=plain) for k, v in tensors.items()}
 
 
 def load_detector(run: Path, model: LatentModel, *, name: str = DEFAULT) -> Inspector:
