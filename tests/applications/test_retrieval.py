@@ -94,6 +94,24 @@ def test_a_condition_means_what_it_says(text: str, expected: str) -> None:
     assert "".join(str(int(one)) for one in found) == expected
 
 
+def test_of_a_word_that_is_missing_nothing_holds() -> None:
+    """A labels file leaves it empty, wherever that stands among the words."""
+    codes = np.array([0, 1, 2, np.nan, 1], np.float32)
+    columns = {"smile": Column(codes, ("no", "", "yes"))}
+    known = {"smile": columns["smile"].categories}
+    for text, expected in (
+        ("smile != yes", "10000"),
+        ("smile = yes", "00100"),
+        ("smile ~ ''", "10100"),
+        ("not smile = yes", "11011"),
+    ):
+        filters.check(text, parse(text), known)
+        found = holds(parse(text), columns, lambda: [""] * 5, 5)
+        assert "".join(str(int(one)) for one in found) == expected
+    with pytest.raises(InputError, match="never ''; choose from: no, yes"):
+        filters.check("smile = ''", parse("smile = ''"), known)
+
+
 @pytest.mark.parametrize(
     ("text", "what", "at"),
     [

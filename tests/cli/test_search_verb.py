@@ -119,6 +119,18 @@ def test_conditions(preimage, digits, index) -> None:
     assert (none.status, none.out.strip()) == (0, "nothing was found")
 
 
+def test_images_without_a_row_in_the_labels_are_not_known(preimage, vae, digits, here) -> None:
+    (here / "some.csv").write_text("file,smile\nodd/9.png,yes\neven/0.png,no\n")
+    options = ("--labels", "some.csv", "--metric", "latent", "--out", "some")
+    assert preimage("index", vae, digits, *options).status == 0
+    where = "smile != yes or smile = no"
+    found = preimage("search", "some", "--id", 3, "-k", 60, "--where", where, "--json").json
+    (hit,) = found["queries"][0]["found"]
+    assert (Path(hit["name"]).name, hit["attributes"]["smile"]) == ("0.png", "no")
+    others = preimage("search", "some", "--id", 3, "-k", 60, "--json").json["queries"][0]["found"]
+    assert sum("smile" in one["attributes"] for one in others) == 2
+
+
 @pytest.mark.parametrize("metric", ["latent", "features"])
 def test_like_this_but_changed(preimage, vae, digits, here, metric: str) -> None:
     """The latent goes along the direction, and what lies there is found."""

@@ -40,10 +40,22 @@ TRUTH = {"no": 0.0, "yes": 1.0}
 
 @dataclass(frozen=True)
 class Column:
-    """What is known of N images: numbers, or words."""
+    """What is known of N images: numbers, or words.
+
+    Of an image whose word is "", as labels files leave it, nothing is known: it becomes NaN.
+    """
 
     values: np.ndarray  # (N,) float32, NaN where unknown; codes, where there are categories
     categories: tuple[str, ...] = ()  # code → word
+
+    def __post_init__(self) -> None:
+        if "" not in self.categories:
+            return
+        empty = self.categories.index("")
+        codes = np.where(self.values == empty, np.float32(np.nan), self.values)
+        words = self.categories[:empty] + self.categories[empty + 1 :]
+        object.__setattr__(self, "values", codes - (codes > empty))
+        object.__setattr__(self, "categories", words)
 
 
 @dataclass(frozen=True)
