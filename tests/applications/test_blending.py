@@ -58,6 +58,15 @@ def test_large_holes_are_as_good_by_conjugate_gradients(monkeypatch):
     assert np.abs(continued(image, hole) - direct).max() < 5e-3
 
 
+@pytest.mark.parametrize("direct", [blending.DIRECT, 50])
+def test_what_stands_in_the_hole_need_be_no_number(monkeypatch, direct):
+    monkeypatch.setattr(blending, "DIRECT", direct)
+    hole = ring()
+    values = np.random.default_rng(0).normal(size=(*hole.shape, 2))
+    missing = np.where(hole[..., None], np.nan, values)
+    assert np.array_equal(continued(missing, hole), continued(values, hole))
+
+
 def test_a_filling_that_differs_by_a_smooth_amount_fits_without_a_seam():
     rng = np.random.default_rng(2)
     image, hole = rng.uniform(size=(24, 30, 3)), ring()

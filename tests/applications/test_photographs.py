@@ -225,6 +225,17 @@ def test_floats_stay(tmp_path) -> None:
     assert np.allclose(after, (values - 0.1).clip(0), atol=1e-6)
 
 
+def test_a_pixel_that_is_no_number_stays_the_only_one(tmp_path) -> None:
+    """It neither bounds the others, nor is it changed."""
+    values = np.random.default_rng(0).uniform(0, 1, (40, 30)).astype(np.float32)
+    values[3, 4], values[5, 6] = np.nan, np.inf
+    photo = opened(saved(tmp_path, Image.fromarray(values), "a.tif"), Target(16, 16, 1))
+    changed = carried(photo, change(0.1, channels=1))[..., 0]
+    assert (np.isfinite(changed) == np.isfinite(values)).all()
+    assert changed[5, 6] == np.inf
+    assert abs(changed[20, 15] - values[20, 15]) > 0.01
+
+
 def test_inks_become_colours_and_lose_a_profile_that_is_none_of_theirs(tmp_path) -> None:
     item = saved(tmp_path, scene(mode="CMYK"), "k.jpg", icc_profile=PROFILE, exif=exif())
     after = edited(opened(item, TARGET), blob())

@@ -116,6 +116,29 @@ def test_of_several_pages_the_first_is_filled_and_that_is_said(preimage, vae, ma
     assert said in done.err
 
 
+@pytest.mark.parametrize("options", [(), ("--feather", 2), ("--method", "mean")])
+def test_pixels_that_are_no_numbers_are_filled_or_refused(preimage, vae, here, options) -> None:
+    values = np.random.default_rng(0).uniform(0, 1, (24, 24)).astype(np.float32)
+    for name, few in (("few", (10, 11)), ("all", slice(None))):
+        missing = values.copy()
+        missing[few] = np.nan
+        Image.fromarray(missing).save(here / f"{name}.tif")
+    arguments = (*options, "--starts", 1, "--no-calibration", "--json", "--out")
+    done = preimage("inpaint", vae, "few.tif", "--mask", "box:8,8,14,14", *arguments, "in")
+    assert done.status == 0, done.err
+    with Image.open(here / "in/filled/few.tif") as image:
+        filled = np.asarray(image)
+    assert np.isfinite(filled).all()
+    known = np.ones((24, 24), bool)
+    known[8:14, 8:14] = False
+    assert (filled[known] == values[known]).all()
+    for name, words in (("few", "few.tif: 1 of its pixels are NaN"), ("all", "no finite pixel")):
+        done = preimage("inpaint", vae, f"{name}.tif", "--mask", "box:1,1,5,5", *arguments, "out")
+        assert (done.status, done.err.count("\n")) == (2, 1), done.err
+        assert words in done.err
+        assert not (here / "out").exists()
+
+
 @pytest.mark.parametrize("kind", [pytest.param("gan", marks=pytest.mark.slow), "cvae"])
 def test_models_of_other_kinds_fill_as_well(preimage, request, kind, photos, here) -> None:
     run = request.getfixturevalue(kind)

@@ -34,6 +34,7 @@ def continued(
     result = values.astype(np.float64)
     if not hole.any():
         return result
+    result[hole] = 0  # they may be no numbers at all
     if hole.all():
         raise ValueError("all is hole; nothing is known to go on from")
     rows, columns = _around(hole, 2 * order)

@@ -119,12 +119,18 @@ class Picture:
         return whole
 
 
-def checked(hole: np.ndarray, name: str) -> np.ndarray:
-    """The hole itself. Raises InputError where it is empty, or all there is."""
+def checked(hole: np.ndarray, photo: Photograph) -> np.ndarray:
+    """The hole itself. Raises InputError where it is empty, all there is, or not all that must be.
+
+    A pixel that is no number is not known: it would spread over what it borders on.
+    """
+    name = photo.name
     if not hole.any():
         raise InputError(f"--mask: nothing of {name} is to be filled; mark what is in white")
     if hole.all():
         raise InputError(f"--mask: all of {name} is to be filled, and nothing is known; leave some")
+    if n := int((~np.isfinite(photo.pixels).all(2) & ~hole).sum()):
+        raise InputError(f"{name}: {n:,} of its pixels are NaN or infinite; have --mask cover them")
     return hole
 
 
@@ -184,7 +190,7 @@ def filled(
     new = seamless(large, old, missing) if blend == "poisson" else large
     if feather:
         soft = softened(hole.astype(np.uint8) * 255, feather)[rows, columns, None]
-        new = old + soft * (new - old)
+        new = np.where(np.isfinite(old), old + soft * (new - old), new)
     if photo.pixels.dtype.kind != "f":
         new = np.rint(new)
     new = new.clip(*bounds_of(photo)).astype(photo.pixels.dtype)

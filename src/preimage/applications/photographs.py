@@ -28,6 +28,7 @@ from preimage.data.decode import (
     MAX_PIXELS,
     Placement,
     Target,
+    Unusable,
     flatten,
     is_deep,
     open_image,
@@ -145,6 +146,8 @@ def _decoded(name: str, source: Image.Image, content: bytes, target: Target) -> 
     values = np.asarray(own)
     span = (0.0, 255.0)
     if is_deep(own):
+        if not np.isfinite(values).any():
+            raise Unusable("no finite pixel value")
         span = target.range or natural_range([values]) or span
         target = Target(target.height, target.width, target.channels, target.fit,
                         target.background, span)  # fmt: skip
@@ -203,7 +206,8 @@ def carried(
         new = old[..., :k] + in_channels(δ, k) * ((high - low) / 2)
         if photo.pixels.dtype.kind != "f":
             new = np.rint(new)
-        result[rows, x0:x1, :k] = new.clip(*bounds).astype(result.dtype)
+        new = np.where(np.isfinite(old[..., :k]), new.clip(*bounds), old[..., :k])
+        result[rows, x0:x1, :k] = new.astype(result.dtype)
     return result
 
 
@@ -339,6 +343,7 @@ def bounds_of(photo: Photograph) -> tuple[float, float]:
     values = photo.pixels
     if values.dtype == np.uint8:
         return 0.0, 255.0
+    values = values[np.isfinite(values)]
     return min(photo.range[0], float(values.min())), max(photo.range[1], float(values.max()))
 
 

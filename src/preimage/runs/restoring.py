@@ -230,7 +230,7 @@ class FiledInpainting(Folder):
         for i in rows:
             try:
                 photo = self.photos.photo(i)
-                hole = checked(self.holes(photo.name)(photo), photo.name)
+                hole = checked(self.holes(photo.name)(photo), photo)
                 usable.append((i, photo, hole, as_seen(photo, hole)))
             except InputError as error:
                 self.skipped.append((self.names[i], str(error)))
@@ -305,7 +305,7 @@ def check_any(photos: Photos, holes: Callable[[str], Holes], number: int | None 
     for i in range(len(photos.names) if number is None else min(number, len(photos.names))):
         try:
             photo = photos.photo(i)
-            as_seen(photo, checked(holes(photo.name)(photo), photo.name))
+            as_seen(photo, checked(holes(photo.name)(photo), photo))
         except InputError as error:
             why = why or error
         else:
