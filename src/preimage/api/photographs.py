@@ -78,12 +78,12 @@ def photographs(
 
 def holes_of(mask: PathLike) -> Callable[[str], Holes]:
     """The mask of each photograph, by the photograph's name."""
-    text = str(mask)
+    text = os.fspath(mask)
     kind, colon, rest = text.partition(":")
     if colon and kind in ("box", "colour", "color"):
         made = Box.of(rest) if kind == "box" else Colour.of(rest)
         return lambda name: made
-    if not Path(text).is_dir():
+    if not (text and Path(text).is_dir()):
         picture = Picture(read_mask(text, KINDS), text)
         return lambda name: picture
 
@@ -109,6 +109,8 @@ def read_mask(path: PathLike, instead: str = "") -> np.ndarray:
 
     instead: what else might be given, for that error.
     """
+    if not os.fspath(path):
+        raise InputError(f"--mask is empty{instead or '; give the file of an image'}")
     try:
         with open_image(os.fspath(path), max_pixels=MAX_PIXELS) as image:
             return np.asarray(image.convert("L"))

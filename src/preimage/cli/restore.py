@@ -14,7 +14,6 @@ from preimage.cli.progress import Bar
 from preimage.cli.stopping import followed
 
 LISTED = 12  # images in the table on the terminal
-SOURCES = ("mask", "low-resolution", "blur", "noise", "grey")
 
 
 def restore(
@@ -28,11 +27,12 @@ def restore(
         typer.Option(
             "--from",
             help="What was done to them: mask (with --mask), low-resolution (--factor), blur "
-            "(--sigma), noise (--noise) or grey; may be repeated, in the order it was done.",
+            "(--sigma), noise (--noise) or grey; several in the order they were done, each once.",
         ),
     ],
     mask: Annotated[
-        str | None, typer.Option(help="Image of the model's size, white what was seen.")
+        str | None,
+        typer.Option(help="Image, white what was seen, of the size of what it hides: the model's."),
     ] = None,
     factor: Annotated[
         int | None, typer.Option(min=2, help="How many times smaller they have become.")
@@ -70,6 +70,7 @@ def restore(
     Ctrl-C keeps what is done.
     """
     import preimage as pi
+    from preimage.api.damage import damage
 
     begun = time.monotonic()
     folder = out or run / "restored" / Path(images).stem
@@ -79,7 +80,7 @@ def restore(
             run,
             images,
             out=folder,
-            through=pi.operator(_words(from_, given), pi.load(run).data),
+            through=damage(from_, given, pi.load(run).data),
             n=fillings,
             number=number,
             starts=starts,
@@ -92,38 +93,6 @@ def restore(
         signals = followed(job, bar)
     tell(job.finish(), "restored", time.monotonic() - begun, as_json=as_json)
     return 128 + signals[0] if signals else 0
-
-
-OPTIONS = {
-    "mask": ("mask", "--mask seen.png"),
-    "low-resolution": ("downsample", "--factor 4"),
-    "blur": ("blur", "--sigma 2"),
-    "noise": ("noise", "--noise 0.3"),
-}
-"""What was done → the operator's word, and the option that it needs."""
-
-
-def _words(names: list[str], given: dict[str, Any]) -> list[str]:
-    """As `preimage.operator` takes them."""
-    from preimage.core import InputError
-    from preimage.core.errors import nearest_name
-
-    words = []
-    for name in names:
-        if name not in SOURCES:
-            raise InputError(f"--from {name}: no such; {nearest_name(name, SOURCES)}")
-        if name == "grey":
-            words.append(name)
-            continue
-        word, example = OPTIONS[name]
-        if given[name] is None:
-            raise InputError(f"--from {name} needs {example.split()[0]}, as in {example}")
-        words.append(f"{word}={given[name]}")
-    for name, value in given.items():
-        if value is not None and name not in names:
-            option = OPTIONS[name][1].split()[0]
-            raise InputError(f"{option} says nothing without --from {name}; add that")
-    return words
 
 
 def tell(result: dict[str, Any], done: str, seconds: float, *, as_json: bool) -> None:
