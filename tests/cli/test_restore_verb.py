@@ -116,6 +116,24 @@ def test_of_several_pages_the_first_is_filled_and_that_is_said(preimage, vae, ma
     assert said in done.err
 
 
+@pytest.mark.parametrize(
+    ("verb", "options"), [("inpaint", ("--mask", "box:2,2,5,6")), ("restore", ("--from", "grey"))]
+)
+def test_what_is_not_to_be_trusted_is_said(
+    preimage, vae, photos, monkeypatch, verb, options
+) -> None:
+    arguments = (verb, vae, photos / "a.png", *options, "--starts", 1, "--no-calibration", "--json")
+    monkeypatch.setattr("preimage.applications.doubts.OPEN", 9.0)  # it is hardly trained
+    done = preimage(*arguments, "--out", "trusted")
+    assert done.json["images"][0]["notes"] == []
+    monkeypatch.setattr("preimage.applications.doubts.FAR", 0.1)  # so that all is far
+    done = preimage(*arguments, "--out", "doubtful")
+    assert done.status == 0
+    (note,) = done.json["images"][0]["notes"]
+    assert note.startswith("a.png is far from what the model knows")
+    assert note in done.err
+
+
 @pytest.mark.parametrize("options", [(), ("--feather", 2), ("--method", "mean")])
 def test_pixels_that_are_no_numbers_are_filled_or_refused(preimage, vae, here, options) -> None:
     values = np.random.default_rng(0).uniform(0, 1, (24, 24)).astype(np.float32)

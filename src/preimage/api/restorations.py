@@ -18,9 +18,10 @@ from torch import Tensor
 
 from preimage.api import basics
 from preimage.api.inversions import invert, inverter
-from preimage.api.observations import Images, PathLike, Progress, fitted, labels_of
+from preimage.api.observations import Images, PathLike, Progress, Tensors, fitted, labels_of
 from preimage.api.observations import source as observed
 from preimage.api.photographs import MaskLike, holes_of, missing_in, photographs
+from preimage.applications import doubts
 from preimage.applications.discrepancy import Discrepancy
 from preimage.applications.inpainting import METHODS, Inpainter, classically
 from preimage.applications.restoration import Restored, Restorer
@@ -135,7 +136,7 @@ def restore(
     known = labels_of(generator, source, labels, label)
     scale = ready.scale(A, progress=progress) if calibration else 1.0
     found = ready.restore(y, A, known, n=_count(n), scale=scale, progress=progress)
-    return replace(found, names=tuple(map(str, source.names)), notes=tuple(source.notes))
+    return _noted(found, source)
 
 
 def inpaint(
@@ -185,7 +186,7 @@ def inpaint(
     inpainter = Inpainter(ready, blend, context, TUNING if tune is True else int(tune))
     scale = inpainter.scale(hole, progress=progress) if calibration else 1.0
     found = inpainter.inpaint(x, hole, known, n=_count(n), scale=scale, progress=progress)
-    return replace(found, names=tuple(map(str, source.names)), notes=tuple(source.notes))
+    return _noted(found, source)
 
 
 def restore_files(
@@ -322,6 +323,12 @@ def _classical(method: str, x: Tensor, hole: Tensor, names: tuple[str, ...]) -> 
         fillings=filled[:, None], scores=torch.zeros(len(x), 1), z=torch.zeros(len(x), 1, 0),
         drawn=filled, names=names,
     )  # fmt: skip
+
+
+def _noted(found: Restored, source: Dataset | Tensors) -> Restored:
+    """With the images' names, and what a person should know of them."""
+    found = replace(found, names=tuple(map(str, source.names)))
+    return replace(found, notes=(*source.notes, *doubts.named(found)))
 
 
 def _known_method(method: str) -> None:

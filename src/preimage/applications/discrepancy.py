@@ -34,6 +34,12 @@ class Discrepancy:
     factors: Tensor  # W: (D, k)
     variances: Tensor  # diagonal of Ψ: (D,)
 
+    @property
+    def mean_square(self) -> float:
+        """Of a value: E[δ²], averaged over all of them."""
+        spread = self.factors.square().sum(1) + self.variances
+        return float((self.mean.square() + spread).mean())
+
     @staticmethod
     def none(values: int, noise: float) -> Discrepancy:
         """Of a generator that leaves nothing but noise of this standard deviation."""

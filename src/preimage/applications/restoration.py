@@ -52,6 +52,7 @@ class Restored:
     z: Tensor  # (B, n, *space.shape): their latents
     drawn: Tensor  # (B, C, H, W): what the generator alone draws of the first
     scale: float = 1.0  # by which the bands were widened
+    misfit: Tensor | None = None  # (B,): see `misfit`
     labels: Tensor | None = None  # (B,) int64, of a conditional model
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -190,6 +191,7 @@ class Restorer:
             z=chosen.reshape(B, -1, *shape).cpu(),
             drawn=_image(drawn[:, 0]),
             scale=scale,
+            misfit=misfit(found, drawn[:, 0]).float().cpu(),
             labels=None if problem.labels is None else problem.labels.cpu(),
         )
 
@@ -249,6 +251,18 @@ def noise_of(found: Mixture) -> Tensor:
     m = weight.sum(1)
     γ = torch.minimum(m / 2, torch.tensor(float(z.shape[1])).to(m))
     return ((r.square() * weight).sum(1) / (m - γ).clamp_min(1)).sqrt().clamp_min(ROUNDING)
+
+
+def misfit(found: Mixture, x: Tensor) -> Tensor:
+    """How badly drawn images x (B, C, H, W) fit what was seen: (B,), about 1 where as usual.
+
+    The root mean square of A(x) − y, in units of that of what the generator leaves and of noise.
+    """
+    problem = found.problem
+    r = (problem.through(x) - problem.target).flatten(1)[:, found.seen.where].double()
+    weight = (found.seen.root > 0).expand_as(r).double()
+    square = (r.square() * weight).sum(1) / weight.sum(1).clamp_min(1)
+    return (square / (found.left.mean_square + found.seen.floor)).sqrt()
 
 
 def weighted_quantile(x: Tensor, weights: Tensor, q: float) -> Tensor:

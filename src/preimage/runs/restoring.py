@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from preimage.applications.doubts import doubts, mean_deviation
 from preimage.applications.holes import Holes, as_seen, checked, filled
 from preimage.applications.inpainting import Inpainter, classical, classically
 from preimage.applications.photographs import Photograph, written
@@ -186,10 +187,12 @@ class FiledRestoration(Folder):
                 for k, other in enumerate(others)
             ]
             sure = found.uncertainty[row]
-            self._rows.append(facts(name, files, self._sure(name, sure), found, row))
+            notes = _notes(name, found, row)
+            more = {"notes": list(notes)}
+            self._rows.append(facts(name, files, self._sure(name, sure), found, row) | more)
             if len(self._shown) < SHOWN:
                 self._shown.append(Shown(y[row], found.images[row], sure, others))
-            yield Step(i + 1, self.total, stage="restore")
+            yield Step(i + 1, self.total, stage="restore", notes=notes)
             if self.stopped:
                 return
 
@@ -261,7 +264,7 @@ class FiledInpainting(Folder):
             ]
             sure = None if found is None else self._sure(name, found.uncertainty[row])
             frames = f"only the first of {photo.frames} frames of {name} was filled and written"
-            notes = (frames,) if photo.frames > 1 else ()
+            notes = (*((frames,) if photo.frames > 1 else ()), *_notes(name, found, row))
             more = {"filled": int(hole.sum()), "notes": list(notes)}
             self._rows.append(facts(name, files, sure, found, row) | more)
             if len(self._shown) < SHOWN:
@@ -321,12 +324,16 @@ def facts(
     result: dict[str, Any] = {"name": name, "file": files[0], "files": files, "uncertainty": sure}
     if found is None:
         return result
-    deviation = found.uncertainty[row]
-    unsure = deviation[deviation > 0]
-    result["mean_uncertainty"] = float(unsure.mean()) if len(unsure) else 0.0
+    result["mean_uncertainty"] = mean_deviation(found, row)
     result["scores"] = [round(float(score), 4) for score in found.scores[row]]
     result["band_scale"] = round(found.scale, 4)
     return result
+
+
+def _notes(name: str, found: Restored | None, row: int) -> tuple[str, ...]:
+    """What a person should know of one image."""
+    doubt = None if found is None else doubts(found)[row]
+    return () if doubt is None else (f"{name} {doubt}",)
 
 
 def file_name(photo: Photograph, k: int, reserved: Collection[str]) -> str:
