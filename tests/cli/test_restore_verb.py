@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+CLASSICAL = ("--mask", "box:1,1,3,3", "--method", "mean")
+
 
 @pytest.fixture
 def photos(here: Path) -> Path:
@@ -220,6 +222,13 @@ def test_images_are_restored(preimage, vae, photos, here, options) -> None:
         ("inpaint", ["--mask", "box:1,1,3,3", "--label", "3"], "without classes"),
         ("inpaint", ["--mask", "box:1,1,3,3", "--feather", -1], "--feather"),
         ("inpaint", ["--mask", "box:1,1,3,3", "--feather", "nan"], "--feather"),
+        ("inpaint", [*CLASSICAL, "-n", 3], "--method mean has one filling; leave out --fillings 3"),
+        ("inpaint", [*CLASSICAL, "--tune"], "--tune says nothing with --method mean"),
+        ("inpaint", [*CLASSICAL, "--context", 7], "--context says nothing with --method mean"),
+        ("inpaint", [*CLASSICAL, "--blend", "none"], "--blend says nothing with --method mean"),
+        ("inpaint", [*CLASSICAL, "--feather", 2], "--feather says nothing with --method mean"),
+        ("inpaint", [*CLASSICAL, "--adversarial", 1], "--adversarial says nothing with"),
+        ("inpaint", [*CLASSICAL, "--label", "cat"], "--label says nothing with --method mean"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_nothing_is_written(

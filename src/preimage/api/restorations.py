@@ -171,9 +171,10 @@ def inpaint(
     tune: teach a copy of the generator the known pixels first (pivotal tuning).
     calibration, labels, label, options: as of `restore`.
 
-    Raises InputError where a mask is of another size, empty, or covers everything.
+    Raises InputError where a mask is of another size, empty, or covers everything, and for options
+    that a method without a model does not go by.
     """
-    _known_method(method)
+    _check_method(method, n, blend=blend, context=context, tune=tune, label=label)
     ready = restorer(model, device=device, seed=seed, progress=progress, **options)
     spec = ready.ready.model.data
     run = None if not isinstance(model, str | os.PathLike) else Run.open(Path(model))
@@ -257,9 +258,14 @@ def inpaint_files(
         colour that marks what is to be filled.
     feather: pixels of the photograph over which a filling sets in, inside the mask.
 
-    Raises InputError for a mask that is none, and where `out` holds something.
+    Raises InputError for a mask that is none, where `out` holds something, and for options that a
+    method without a model does not go by.
     """
-    _known_method(method)
+    adversarial = options.get("adversarial", 0.0)
+    _check_method(
+        method, n, blend=blend, feather=feather, context=context, tune=tune, label=label,
+        adversarial=adversarial,
+    )  # fmt: skip
     if not (feather >= 0 and math.isfinite(feather)):
         raise InputError(f"--feather {feather:g} is no width; give 0 or more pixels")
     folder = Path(out)
@@ -331,9 +337,17 @@ def _noted(found: Restored, source: Dataset | Tensors) -> Restored:
     return replace(found, notes=(*source.notes, *doubts.named(found)))
 
 
-def _known_method(method: str) -> None:
+def _check_method(method: str, n: int, **given: object) -> None:
+    """Raises InputError where there is no such method, or it does not go by what is given."""
     if method not in METHODS:
         raise InputError(f"no method '{method}'; {nearest_name(method, METHODS)}")
+    if method == "model":
+        return
+    if n > 1:
+        raise InputError(f"--method {method} has one filling; leave out --fillings {n}")
+    for name, value in given.items():
+        if value and value != "poisson":
+            raise InputError(f"--{name} says nothing with --method {method}; leave it out")
 
 
 def _count(n: int) -> int:
