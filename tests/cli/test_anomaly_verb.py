@@ -360,9 +360,10 @@ def test_what_is_refused(preimage, fitted, vae, good, mixed, here: Path) -> None
     assert "between 0 and 1" in bad(
         preimage, "fit", fitted, good, "--name", "x", "--false-alarms", "2"
     )
-    assert "tiles of 2 pixels" in bad(
-        preimage, "fit", fitted, good, "--name", "x", "--false-alarms", "0.1", "--tile", "2"
-    )
+    for tile in (2, 16_385, 100_000):
+        assert f"tiles of {tile} pixels (--tile): give a number from 4 to 16384" in bad(
+            preimage, "fit", fitted, good, "--name", "x", "--false-alarms", "0.1", "--tile", tile
+        )
     (here / "text").mkdir()
     (here / "text/notes.txt").write_text("no picture")
     assert "notes.txt cannot be used" in bad(

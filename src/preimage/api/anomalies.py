@@ -37,7 +37,7 @@ from preimage.data.source import FileSource, FolderSource, find
 from preimage.inversion.fingerprint import fingerprint
 from preimage.runs import detectors
 from preimage.runs.detecting import FiledDetection
-from preimage.runs.detectors import DEFAULT
+from preimage.runs.detectors import DEFAULT, LARGEST
 from preimage.runs.judging import save_judgement
 from preimage.runs.run import Run
 
@@ -83,8 +83,8 @@ def fit_detector(
     inspection.enough(len(source), false_alarms)
     used = known if view == "model" else None
     suite.named(scores, torch.zeros(1, *known.data.shape), used)  # or say that there is no such one
-    if tile is not None and tile < 4:
-        raise InputError(f"tiles of {tile} pixels (--tile) are too small; give 4 or more")
+    if tile is not None and not 4 <= tile <= LARGEST:
+        raise InputError(f"tiles of {tile} pixels (--tile): give a number from 4 to {LARGEST}")
     if view == "model":
         framing, note = for_model(known.data, source.sizes, tile, **reading)
     else:
