@@ -86,6 +86,17 @@ def test_it_is_brought_up_to_date(preimage, vae, digits, index, here) -> None:
     assert "whole" in preimage("index", vae, "--out", index, "--check").out
 
 
+def test_a_path_that_is_not_there_is_answered_by_one_that_is(preimage, vae, digits, index) -> None:
+    for typed, meant in (
+        ("odd/99.png", "did you mean 'odd/9.png'?"),
+        ("nothing at all", "give a path such as"),
+    ):
+        said = preimage("index", vae, "--out", index, "--remove", typed)
+        assert said.status == 2
+        assert meant in said.err
+        assert len(said.err) < 300 + len(str(digits)) + len(str(index))
+
+
 def test_it_stands_when_the_images_and_the_run_have_moved(preimage, vae, digits, here) -> None:
     folder, run = here / "photos", here / "run"
     shutil.copytree(digits, folder)

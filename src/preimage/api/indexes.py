@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from difflib import get_close_matches
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,6 @@ from preimage.applications.likeness import (
     slightly_changed,
 )
 from preimage.core import InputError, LatentModel, Step, seeds
-from preimage.core.errors import nearest_name
 from preimage.data import Dataset
 from preimage.data import labels as label_files
 from preimage.inversion import Inverter
@@ -42,6 +42,7 @@ from preimage.runs.run import Run
 COMMITTED = 4096  # images at a time: what a kill may lose
 LEARNED = 2000  # images that a likeness is fitted to
 SEARCHED = 200  # the same where each latent must be searched for
+COMPARED = 10_000  # names among which the nearest to a mistyped one is looked for
 CLASS = "class"  # what labels are called among attributes
 
 
@@ -355,9 +356,13 @@ def _meant(index: Index, remove: Sequence[str | int]) -> np.ndarray:
 
 
 def _nearest(text: str, names: Sequence[str]) -> str:
+    """What may have been meant, for an error; of names as much as was typed, from their ends."""
     if text.isdecimal() or not names:
         return f"it holds {len(names):,} images"
-    return nearest_name(text, names) if len(names) <= 1000 else f"give a path such as {names[0]}"
+    typed = len(PurePath(text).parts)
+    ends = ["/".join(PurePath(name).parts[-typed:]) for name in names[:COMPARED]]
+    close = get_close_matches(text, ends, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"give a path such as {names[0]}"
 
 
 __all__ = ["Indexed", "index"]
