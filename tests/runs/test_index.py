@@ -184,6 +184,16 @@ def test_two_cannot_write_at_once(path: Path) -> None:
         pass
 
 
+def test_an_index_that_another_process_began_meanwhile_is_not_begun_again(path: Path) -> None:
+    """Both began to learn how images are compared when there was none."""
+    if os.name != "posix":
+        pytest.skip("needs locks")
+    with Writer(path), pytest.raises(InputError, match="is being written by another process"):
+        made(path)
+    with pytest.raises(InputError, match="exists already"):
+        made(path)
+
+
 def test_a_reader_keeps_what_it_opened(path: Path) -> None:
     vectors = filled(path, 40)
     reader = Index(path)

@@ -50,9 +50,12 @@ def check_new(path: Path, backend: str) -> None:
 
 
 def create(path: Path, about: About, likeness: Likeness, backend: str = "files") -> None:
-    """An empty index. Raises InputError as `check_new` does."""
-    check_new(path, backend)
+    """An empty index. Raises InputError as `check_new` does, and where another process made one."""
+    if not is_index(path):
+        check_new(path, backend)
     with locked(path):
+        if is_index(path):
+            raise InputError(f"{path} exists already; choose another --out, or index again")
         file = write_arrays(
             path / "000000.likeness.safetensors",
             {"mean": likeness.mean, "matrix": likeness.matrix},
