@@ -194,6 +194,14 @@ def test_an_index_that_another_process_began_meanwhile_is_not_begun_again(path: 
         made(path)
 
 
+def test_without_its_likeness_an_index_says_that_it_must_be_made_anew(path: Path) -> None:
+    likeness = path / "000000.likeness.safetensors"
+    likeness.write_bytes(likeness.read_bytes()[:-10])
+    for opened in (Index, Writer):
+        with pytest.raises(InputError, match=r"cut short.*make the index anew, in another"):
+            opened(path)
+
+
 def test_a_reader_keeps_what_it_opened(path: Path) -> None:
     vectors = filled(path, 40)
     reader = Index(path)

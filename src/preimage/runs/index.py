@@ -93,7 +93,7 @@ class Index:
             self.about = About(str(said["model"]), run, latent, str(said["image"]))
             self.backend = str(said["backend"])
             file = File.from_json(said["likeness"])
-            file.check(self.path)
+            self._check_likeness(file)
             arrays = Arrays.open(self.path / file.name)
             self.likeness = Likeness(
                 str(arrays.said["kind"]), np.array(arrays["mean"]), np.array(arrays["matrix"])
@@ -103,6 +103,16 @@ class Index:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{self.path} is no index that this version can read") from None
+
+    def _check_likeness(self, file: File) -> None:
+        """Raises InputError where it is damaged: nothing else says how vectors are compared."""
+        try:
+            file.check(self.path)
+        except InputError as error:
+            raise InputError(
+                f"{error}; nothing can be compared without it, so make the index anew, in another "
+                "--out"
+            ) from None
 
     def _opened(self) -> Store:
         width = self.likeness.matrix.shape[1]
