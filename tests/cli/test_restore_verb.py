@@ -252,6 +252,8 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
         ("restore", ("--from", "low-resolution", "--factor", 99)),
         ("inpaint", ("--mask", "box:1,1,3,3", "--adversarial", 1)),
         ("restore", ("--from", "grey", "--label", "cat")),
+        ("inpaint", ("--mask", "box:1,1,3,3", "--out", "photos/a.png/out")),
+        ("restore", ("--from", "grey", "--out", "photos/a.png/out")),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_long(
@@ -262,6 +264,6 @@ def test_what_cannot_be_done_is_refused_before_anything_long(
 
     monkeypatch.setattr("preimage.api.restorations.explained", learned)
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(here / "black.png")
-    done = preimage(verb, vae, photos / "a.png", *options, "--out", "out")
+    done = preimage(verb, vae, photos / "a.png", "--out", "out", *options)
     assert done.status == 2, done.err
     assert len(done.err.strip().splitlines()) == 1

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import preimage as pi
+from preimage.core import InputError
 from preimage.runs import files
 from preimage.runs.checkpoint import load_checkpoint, pointed
+from preimage.runs.files import check_makeable
 
 
 def small(out: Path, **options) -> pi.Training:
@@ -91,3 +93,14 @@ def test_a_refused_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(pi.InputError, match="disk is full"):
         small(tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_can_be_made_is_not_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for folder in (tmp_path / "a/b/c", tmp_path / "there", tmp_path / "there/d"):
+        check_makeable(folder)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write .*; choose another folder with --out"):
+        check_makeable(tmp_path / "file/in/out")
+    assert {path.name for path in tmp_path.rglob("*")} == {"there", "file"}

@@ -30,7 +30,7 @@ from preimage.core.errors import nearest_name
 from preimage.data import Dataset
 from preimage.inversion import Inverter
 from preimage.inversion.operators import as_operator
-from preimage.runs.files import check_free
+from preimage.runs.files import check_free, check_makeable
 from preimage.runs.restoring import FiledInpainting, FiledRestoration, check_any
 from preimage.runs.run import Run
 
@@ -212,6 +212,7 @@ def restore_files(
     """
     folder = Path(out)
     check_free(folder)
+    check_makeable(folder)
     opened_run = Run.open(Path(run))
     generator = inverter(run, device=device)  # what it refuses is refused before anything long
     A = as_operator(through)
@@ -270,6 +271,7 @@ def inpaint_files(
         raise InputError(f"--feather {feather:g} is no width; give 0 or more pixels")
     folder = Path(out)
     check_free(folder)
+    check_makeable(folder)
     opened_run = Run.open(Path(run))
     holes = holes_of(mask)
     photos, skipped = photographs(images, opened_run, progress)

@@ -6,8 +6,9 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from preimage.core import InputError
@@ -80,6 +81,19 @@ def check_free(folder: Path, mend: str = "choose another --out") -> None:
     """Raises InputError, with the mend, where there is something already."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists already; {mend}")
+
+
+def check_makeable(folder: Path) -> None:
+    """Raises InputError where the folder cannot be made or written to; leaves nothing behind."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    with readable_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
+        finally:
+            for path in made:  # the innermost first
+                with suppress(OSError):
+                    path.rmdir()
 
 
 def unused_folder(name: str, recipe: str) -> Path:
