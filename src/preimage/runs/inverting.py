@@ -15,14 +15,11 @@ from preimage.inversion.result import recorded_iterations
 from preimage.inversion.search import Status
 from preimage.pictures import pairs, png
 from preimage.runs.files import write_bytes
-from preimage.runs.inversions import InversionFolder
+from preimage.runs.inversions import KEPT, SOLVED, InversionFolder
 
 SHOWN = 12  # images on the sheet
 TRACED = 8  # curves on the plot
 WRAPPED = 16  # letters in a line below an image
-KEPT = ("z", "start", "error", "objective", "status", "iterations", "evaluations", "trace")
-
-SOLVED = (None, False, True)  # as a file of tensors numbers them
 
 Observe = Callable[[Tensor], Tensor]  # indices (M,) → observations (M, …)
 
@@ -42,6 +39,7 @@ class FiledInversion:
         self.job, self.folder = job, folder
         self.observations, self.names, self.classes = observations, names, classes
         self._said: dict[int, dict[str, str]] = {}
+        folder.check(job.inverter.model.space.shape, len(classes))
         job.sink = self._add
 
     @property
