@@ -100,12 +100,14 @@ def test_ctrl_c_keeps_what_is_done(preimage, vae, photos, here: Path, monkeypatc
     options = ["--out", "found", "--calibration", 0, "--batch-size", 2]
     stopped = preimage("invert", vae, photos, *options)
     assert "--resume" in stopped.out
-    some = json.loads((here / "found/inversion.json").read_text())["images"]
-    assert 0 < len(some) < 5
+    some = json.loads((here / "found/inversion.json").read_text())
+    assert 0 < len(some["images"]) < 5
+    assert (some["asked"], some["finished"]) == (5, False)
     monkeypatch.undo()
     monkeypatch.chdir(here)
     done = preimage("invert", vae, photos, *options, "--resume", "--json")
     assert len(done.json["images"]) == 5
+    assert (done.json["asked"], done.json["finished"]) == (5, True)
 
 
 def test_what_a_mask_hides_is_filled_from_the_model(preimage, vae, photos, here: Path) -> None:

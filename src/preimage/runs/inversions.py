@@ -155,8 +155,8 @@ class InversionFolder:
             raise InputError(f"the parts of {self.path} are not of one inversion; begin anew")
         return parts
 
-    def finish(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write all latents in two formats, and what is known of each image as JSON."""
+    def finish(self, names: Sequence[str], facts: Mapping[str, Any]) -> None:
+        """Write all latents in two formats, and what is known of the images as JSON."""
         answers = self.answers()
         kept: dict[str, Any] = {"latents": answers["z"]}
         kept |= {n: t for n, t in answers.items() if n != "z"}
@@ -164,7 +164,7 @@ class InversionFolder:
         metadata = {"names": json.dumps(list(names))}
         content = save({n: t.contiguous() for n, t in kept.items()}, metadata=metadata)
         write_bytes(self.path / "latents.safetensors", content)
-        write_json(self.path / "inversion.json", {**self.settings, "images": list(rows)})
+        write_json(self.path / "inversion.json", {**self.settings, **facts})
 
 
 def _stem(part: Mapping[str, Tensor]) -> str:

@@ -40,6 +40,7 @@ class FiledInversion:
         self.observations, self.names, self.classes = observations, names, classes
         self._said: dict[int, dict[str, str]] = {}
         folder.check(job.inverter.model.space.shape, len(classes))
+        self.asked = len(folder.done()) + job.total  # images, of which some may have answers
         job.sink = self._add
 
     @property
@@ -73,18 +74,23 @@ class FiledInversion:
         """Latents, JSON, the sheet and the course of the search; what the JSON holds."""
         answers, self._said = self.folder.answers(), self.folder.sentences()
         if not answers:
-            return {"images": [], "sheet": None, "out": str(self.folder.path)}
+            return {**self._facts([]), "sheet": None, "out": str(self.folder.path)}
         names = [self.names(i) for i in answers["index"].tolist()]
         rows = [self._row(name, answers, i) for i, name in enumerate(names)]
-        self.folder.finish(names, rows)
+        facts = self._facts(rows)
+        self.folder.finish(names, facts)
         self._draw(answers, rows)
         return {
             **self.folder.settings,
             "out": str(self.folder.path),
             "sheet": str(self.folder.path / "sheet.png"),
             "latents": str(self.folder.path / "latents.npz"),
-            "images": rows,
+            **facts,
         }
+
+    def _facts(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """The answers, and whether they are all that was asked for."""
+        return {"asked": self.asked, "finished": len(rows) == self.asked, "images": rows}
 
     def _row(self, name: str, answers: Mapping[str, Tensor], i: int) -> dict[str, Any]:
         row: dict[str, Any] = {
