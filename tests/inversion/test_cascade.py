@@ -143,7 +143,7 @@ def test_a_cascade_through_an_operator(conv):
 
 def test_as_tensors_and_back(conv):
     model, cascade = conv
-    again = Cascade.from_tensors(cascade.to_tensors())
+    again = Cascade.from_tensors(cascade.to_tensors(), latent=model.space.size, classes=1)
     problem = problem_of(model, model.space.sample(4, seed=9))
     assert again.features.link == cascade.features.link
     assert torch.equal(again.start(problem), cascade.start(problem))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
-from torch import nn
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 import preimage as pi
 from preimage.inversion import Inverter, Settings
-from preimage.runs.preparations import load_preparations, save_preparations
+from preimage.runs.preparations import FILE, load_preparations, save_preparations
 from preimage.runs.run import Run
 
 
@@ -45,3 +49,47 @@ def test_preparations_belong_to_the_weights_they_were_made_for(tmp_path: Path) -
     assert not other.cascades
     assert other.curvature is None
     assert not other.calibrations
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
+    "maps of fewer numbers": ("cascade.0.maps", lambda maps: maps[..., :2]),
+    "maps that are not finite": ("cascade.0.maps", lambda maps: maps * torch.nan),
+    "values of no observation": ("cascade.0.values", lambda values: values - 1),
+    "a link there is not": ("cascade.0.settings", lambda settings: settings + 50),
+    "means of other classes": ("cascade.1.means", lambda means: means.repeat(2, 1)),
+    "a smaller curvature": ("curvature", lambda curvature: curvature[:2, :2]),
+    "a curvature that is not finite": ("curvature", lambda curvature: curvature / 0),
+    "no recovery": ("calibration.0.recovery", lambda recovery: recovery[:0]),
+    "no held-out errors": ("calibration.0.heldout", lambda heldout: heldout[:0]),
+    "held-out errors that are none": ("calibration.0.heldout", lambda heldout: heldout * torch.nan),
+    "held-out errors in disorder": ("calibration.0.heldout", lambda heldout: heldout.flip(0)),
+    "no noise": ("calibration.0.noise", lambda noise: noise * 0),
+}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What the file of preparations holds: tensors and metadata."""
+    folder, made = tmp_path_factory.mktemp("prepared"), ready(1.0)
+    for _ in made.calibrating(made.model.sample(20, seed=1), settings=Settings(steps=2)):
+        pass
+    save_preparations(Run(folder, {}), made)
+    with safe_open(folder / FILE, framework="pt") as file:
+        return load_file(folder / FILE), file.metadata()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_preparations_are_made_anew(tmp_path: Path, kept, damage: str) -> None:
+    (tmp_path / FILE).parent.mkdir()
+    tensors, metadata = kept
+    save_file(tensors, tmp_path / FILE, metadata=metadata)
+    assert load_preparations(Run(tmp_path, {}), ready(1.0))
+
+    name, change = DAMAGES[damage]
+    damaged = tensors | {name: change(tensors[name]).contiguous()}
+    save_file(damaged, tmp_path / FILE, metadata=metadata)
+    again = ready(1.0)
+    assert not load_preparations(Run(tmp_path, {}), again)
+    assert not again.cascades
+    assert again.curvature is None
+    assert not again.calibrations

@@ -13,6 +13,7 @@ goes on from here to any precision.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -122,12 +123,25 @@ class Cascade:
         }
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Cascade:
-        """What `to_tensors` gave."""
-        link, margin, noise = tensors["settings"].tolist()
-        features = Features(tensors["values"], list(LINKS)[int(link)], margin)
+    def from_tensors(cls, tensors: Mapping[str, Tensor], *, latent: int, classes: int) -> Cascade:
+        """What `to_tensors` gave, for latents of so many numbers; classes: 1 where there are none.
+
+        Raises KeyError or ValueError where it is not that.
+        """
+        (link, margin, noise), values = tensors["settings"].tolist(), tensors["values"]
         arrays = {name: tensors[name] for name in ("means", "centres", "maps", "errors")}
-        return cls(features, **arrays, noise=noise)
+        K, m = len(arrays["maps"]), values.numel()
+        shapes = {"means": (classes, m), "centres": (classes, latent), "errors": (K,)}
+        shapes["maps"] = (K, m, latent)
+        sizes = {name: tuple(array.shape) for name, array in arrays.items()}
+        finite = all(arrays[n].isfinite().all() for n in ("means", "centres", "maps"))
+        if sizes != shapes or not (K and m and finite):
+            raise ValueError("these are no regressions from observations to such latents")
+        if values.dtype != torch.int64 or not (values.diff() > 0).all() or values[0] < 0:
+            raise ValueError("these are no values of an observation")
+        if link not in range(len(LINKS)) or not (0 <= margin < 1 and 0 <= noise < math.inf):
+            raise ValueError("this is no link, margin or noise")
+        return cls(Features(values, list(LINKS)[int(link)], margin), **arrays, noise=noise)
 
 
 def fit(

@@ -150,13 +150,20 @@ class Calibration:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Calibration:
-        """What `to_tensors` gave."""
-        return cls(
-            tensors["heldout"],
-            tensors["recovery"],
-            relative=bool(tensors["relative"]),
-            noise=float(tensors["noise"]),
-        )
+        """What `to_tensors` gave. Raises KeyError or ValueError where it is not that."""
+        heldout, recovery = tensors["heldout"], tensors["recovery"]
+        for errors in (heldout, recovery):
+            if errors.dim() != 1 or not len(errors) or not (errors >= 0).all():  # NaN is not
+                raise ValueError("these are no errors of images")
+            if (errors[1:] < errors[:-1]).any():
+                raise ValueError("these errors do not ascend")
+        if tensors["relative"].numel() != 1 or tensors["noise"].numel() != 1:
+            raise ValueError("these are no settings of a calibration")
+        noise = float(tensors["noise"])
+        if not 0 < noise < math.inf:
+            raise ValueError("this is no noise")
+        relative = bool(tensors["relative"])
+        return cls(heldout, recovery, relative=relative, noise=noise)
 
 
 def calibrate(

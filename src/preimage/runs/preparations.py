@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -16,6 +17,7 @@ from preimage.core import InputError
 from preimage.inversion import Inverter
 from preimage.inversion.cascade import Cascade
 from preimage.inversion.fingerprint import fingerprint
+from preimage.inversion.rough import ROUGH
 from preimage.inversion.verdict import Calibration
 from preimage.runs.files import readable_errors, write_bytes
 from preimage.runs.run import Run
@@ -63,18 +65,29 @@ def load_preparations(run: Run, inverter: Inverter) -> bool:
                 return False
             device = inverter.model.device
             tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
-        for i, key in enumerate(json.loads(metadata["operators"])):
-            inverter.cascades[key] = Cascade.from_tensors(_below(tensors, f"cascade.{i}."))
-        inverter.curvature = tensors.get("curvature")
-        for i, key in enumerate(json.loads(metadata["settings"])):
-            kept = _below(tensors, f"calibration.{i}.")
-            inverter.calibrations[key] = Calibration.from_tensors(kept)
-    except (SafetensorError, OSError, KeyError, ValueError):  # broken: it is made anew
+        _give(inverter, metadata, tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # broken: it is made anew
         inverter.cascades.clear()
         inverter.curvature = None
         inverter.calibrations.clear()
         return False
     return True
+
+
+def _give(inverter: Inverter, metadata: Mapping[str, str], tensors: dict[str, Tensor]) -> None:
+    """Raises KeyError, TypeError or ValueError where the file is not one that was saved."""
+    d, classes = inverter.model.space.size, max(len(inverter.model.classes), 1)
+    for i, key in enumerate(json.loads(metadata["operators"])):
+        kept = _below(tensors, f"cascade.{i}.")
+        inverter.cascades[key] = Cascade.from_tensors(kept, latent=d, classes=classes)
+    curvature = inverter.curvature = tensors.get("curvature")
+    if curvature is None and ROUGH in inverter.cascades:
+        raise KeyError("curvature")  # without which a rough start is not gone on from
+    if curvature is not None and (curvature.shape != (d, d) or not curvature.isfinite().all()):
+        raise ValueError("this is no curvature of such latents")
+    for i, key in enumerate(json.loads(metadata["settings"])):
+        kept = _below(tensors, f"calibration.{i}.")
+        inverter.calibrations[key] = Calibration.from_tensors(kept)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
