@@ -96,6 +96,29 @@ def test_an_encoder_is_not_overwritten_by_chance(run: Path) -> None:
     assert (run / "encoder/weights.safetensors").read_bytes() != before
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"batch_size": 0},
+        {"pairs": 0},
+        {"pairs": 1},
+        {"learning_rate": 0.0},
+        {"ema": 7.0},
+        {"betas": [0.9, 1.0]},
+        *({name: -1} for name in ("shift", "noise", "clip", "image", "latent", "warmup")),
+    ],
+)
+def test_an_option_nothing_can_be_trained_with_costs_no_encoder(
+    run: Path, option: dict[str, object]
+) -> None:
+    (run / "encoder").mkdir()
+    (run / "encoder/weights.safetensors").write_bytes(b"good ones")
+    (name, _) = next(iter(option.items()))
+    with pytest.raises(InputError, match=f"^{name}=.* is not possible; give"):
+        begun(run, replace=True, **option)
+    assert (run / "encoder/weights.safetensors").read_bytes() == b"good ones"
+
+
 def test_what_is_missing_or_damaged_is_named(run: Path) -> None:
     with pytest.raises(InputError, match="has no encoder; train one with: preimage encoder"):
         pi.load_encoder(run)

@@ -31,6 +31,10 @@ JUDGED = 128  # images by which the closed-form start is judged
 VALIDATED = 512  # held-out images by which weights are
 STAND_INS = 2048  # generated images, where there are no real ones
 
+LEAST = {"steps": 1, "batch_size": 1, "pairs": 2}  # of options; of the others below, 0
+WEIGHTS = ("latent", "image", "features", "adversarial")
+OTHERS = ("warmup", "final", "clip", "noise", "shift", "start_rate")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding(Stage):
@@ -49,6 +53,20 @@ class Encoding(Stage):
     shift: int = 1  # real images are moved by up to so many pixels
     pairs: int = 8192  # generated for the closed-form start
     start_rate: float = 0.1  # on the learning rate of what the closed-form start has set
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a value that nothing can be trained with."""
+        super().__post_init__()
+        for name, least in {**LEAST, **dict.fromkeys((*WEIGHTS, *OTHERS), 0)}.items():
+            self._require(name, getattr(self, name) >= least, f"{least} or more")
+        self._require("learning_rate", self.learning_rate > 0, "more than 0")
+        for name, shares in {"ema": (self.ema,), "betas": self.betas}.items():
+            possible = all(isinstance(share, int | float) and 0 <= share < 1 for share in shares)
+            self._require(name, possible, "0 or more, and less than 1")
+
+    def _require(self, name: str, possible: bool, mend: str) -> None:
+        if not possible:
+            raise InputError(f"{name}={getattr(self, name)} is not possible; give {mend}")
 
     def method(self, model: LatentModel, context: Context) -> EncoderMethod:
         if not isinstance(model, EncodedModel):
