@@ -95,6 +95,18 @@ def test_pairs_put_rows_under_one_another_beside_their_captions():
     assert captions[34:].min() < 128
 
 
+def test_smaller_pictures_stand_above_the_larger_ones_they_belong_to():
+    small, _ = random_images(3, 3, 4, 4)
+    large = small.repeat(2, axis=2).repeat(2, axis=3)
+    odd = np.full((3, 3, 6, 6), -1.0, np.float32)  # too large to be enlarged
+    shown = np.asarray(pairs({"a": small, "b": large, "c": odd}, scale=5, padding=2))
+    np.testing.assert_array_equal(shown[:40, -124:], shown[42:82, -124:])
+    black = (shown[84:, -124:] == 0).all(2)
+    assert black[15].nonzero()[0].tolist() == [
+        left + x for left in (0, 42, 84) for x in range(5, 35)
+    ]
+
+
 def test_transparent_sheets_stay_transparent_between_images():
     shown = np.asarray(sheet(np.zeros((2, 1, 4, 4)), scale=1, padding=2, background=None))
     assert shown[:, 4:6, 3].max() == 0

@@ -92,23 +92,25 @@ def pairs(
 ) -> Image.Image:
     """Rows of images under one another, each with its caption to the left.
 
-    Rows may differ in their number of images; images of different sizes are enlarged alike, and
-    far enough apart for the texts below them.
+    Rows may differ in their number of images. Columns are as wide as the largest image and the
+    texts below them; smaller images are enlarged by whole pixels as far as they fit, and centred.
     """
     if not rows:
         raise ValueError("no rows to show")
     tiles = {caption: pixels(images) for caption, images in rows.items()}
-    widest = max(len(row) * row.shape[2] for row in tiles.values())
-    scale = scale or _scale(widest)
+    tallest, widest = (max(row.shape[axis] for row in tiles.values()) for axis in (1, 2))
+    columns = max(map(len, tiles.values()))
+    scale = scale or _scale(columns * widest)
+    scales = {c: scale * _fits(row, tallest, widest) for c, row in tiles.items()}
     font = ImageFont.load_default(CAPTION_SIZE)
     small = ImageFont.load_default(UNDER_SIZE)
     lines = [line for text in under for line in text.split("\n")]
     text_width = math.ceil(max((small.getlength(line) for line in lines), default=0)) + UNDER_SIZE
-    steps = {c: max(row.shape[2] * scale + padding, text_width) for c, row in tiles.items()}
+    step = max(widest * scale + padding, text_width)
     captions = {caption: _one_line(caption) for caption in rows}
     margin = 3 * CAPTION_SIZE // 2 + math.ceil(max(map(font.getlength, captions.values())))
-    heights = [max(row.shape[1] * scale, CAPTION_SIZE + 4) for row in tiles.values()]
-    width = max(len(row) * steps[caption] for caption, row in tiles.items()) - padding
+    heights = [max(row.shape[1] * scales[c], CAPTION_SIZE + 4) for c, row in tiles.items()]
+    width = columns * step - padding
     below = max((text.count("\n") + 1 for text in under), default=0) * (UNDER_SIZE + 4)
     below += padding if under else 0
     size = (margin + width, sum(heights) + padding * (len(heights) - 1) + below)
@@ -123,13 +125,14 @@ def pairs(
             font=font,
             anchor="lm",
         )
-        offset = top + (height - row.shape[1] * scale) // 2
+        down = (height - row.shape[1] * scales[caption]) // 2
+        right = (widest * scale - row.shape[2] * scales[caption]) // 2
         for i, tile in enumerate(row):
-            left = margin + i * steps[caption]
-            canvas.paste(_enlarged(tile, scale), (left, offset))
+            at = (margin + i * step + right, top + down)
+            canvas.paste(_enlarged(tile, scales[caption]), at)
         top += height + padding
     for i, text in enumerate(under):
-        at = (margin + i * max(steps.values()), top + 2)
+        at = (margin + i * step, top + 2)
         draw.multiline_text(at, text, fill=_ink(background), font=small, spacing=3)
     return canvas
 
@@ -162,6 +165,11 @@ def _columns(n: int) -> int:
 
 def _scale(width: int) -> int:
     return max(1, min(LARGEST_SCALE, WIDTH // width))
+
+
+def _fits(row: np.ndarray, height: int, width: int) -> int:
+    """How many times images (N, H, W, 3) can be enlarged within a size."""
+    return min(height // row.shape[1], width // row.shape[2])
 
 
 def _enlarged(tile: np.ndarray, scale: int) -> Image.Image:
