@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -260,7 +261,14 @@ def test_images_of_another_size_or_mode_are_fitted_and_it_is_said(ready: Inverte
         ({"method": "lm"}, "no method 'lm'"),
         ({"start": "encodr"}, "did you mean 'encoder'"),
         ({"stps": 4}, "did you mean 'steps'"),
-        ({"starts": 0}, "give at least 1"),
+        ({"starts": 0}, "starts=0 is not possible; give 1 or more"),
+        ({"starts": 2.5}, "starts=2.5 is no whole number"),
+        ({"steps": -1}, "steps=-1 is not possible; give 0 or more"),
+        ({"steps": "a"}, "steps='a' is no whole number"),
+        ({"steps": True}, "steps=True is no whole number"),
+        ({"seed": 1.5}, "seed=1.5 is no whole number"),
+        ({"tolerance": math.nan}, "tolerance=nan is not possible; give 0 or more"),
+        ({"tolerance": "little"}, "tolerance=little is not possible"),
         ({"loss": "l3"}, "no loss 'l3'"),
         ({"through": pi.Mask(torch.ones(3, 3))}, "mask is for 3×3 images"),
         ({"start": torch.zeros(7, 3)}, "start= has shape"),

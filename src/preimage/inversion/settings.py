@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from numbers import Integral, Real
 from typing import Any
 
 from torch import Tensor
@@ -35,6 +36,7 @@ STEPS = {  # iterations of one image at most, where a person does not say
     "cma": 300,
     "basin-cma": 30,
 }
+LEAST = {"starts": 1, "batch_size": 1, "steps": 0, "restarts": 0, "seed": None}  # whole numbers
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,10 @@ class Settings:
             )
         if isinstance(settings.start, str) and settings.start not in STARTS:
             raise InputError(f"no start '{settings.start}'; {nearest_name(settings.start, STARTS)}")
-        for name in ("starts", "batch_size"):
-            if getattr(settings, name) < 1:
-                raise InputError(f"{name}={getattr(settings, name)} is none; give at least 1")
-        if settings.iterations < 0 or settings.restarts < 0:
-            raise InputError("steps= or restarts= is below 0; give 0 or more")
-        if not settings.tolerance >= 0:
-            raise InputError(f"tolerance={settings.tolerance} is below 0; give 0 or more")
+        for name, least in LEAST.items():
+            _check_whole(name, getattr(settings, name), least)
+        if not isinstance(settings.tolerance, Real) or not settings.tolerance >= 0:
+            raise InputError(f"tolerance={settings.tolerance} is not possible; give 0 or more")
         return settings
 
     @property
@@ -101,6 +100,16 @@ class Settings:
             f"{f.name}={_word(getattr(self, f.name))}" for f in fields(self) if f.name not in other
         ]
         return "; ".join([*parts, f"through={operator_key(self.through or Identity())}"])
+
+
+def _check_whole(name: str, value: object, least: int | None) -> None:
+    """Raises InputError for what is no whole number, or below the least."""
+    if value is None and name == "steps":
+        return
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise InputError(f"{name}={value!r} is no whole number; give one, as in {name}=8")
+    if least is not None and value < least:
+        raise InputError(f"{name}={value} is not possible; give {least} or more")
 
 
 def operator_key(through: Operator) -> str:
