@@ -311,14 +311,16 @@ def test_a_picture_that_is_no_image_is_refused(inspector) -> None:
         inspector.inspect(torch.zeros(3, 48, 64))
 
 
+BRIEF = functools.partial(PlantedDefects, steps=3, width=4)
+
+
 @pytest.fixture(scope="module")
 def of_two_maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved detector that goes by two maps and their sum."""
     run = tmp_path_factory.mktemp("two-maps")
     framing, names = as_they_are(1, [(48, 64)], None)[0], ("patches", "planted-defects")
     with pytest.MonkeyPatch.context() as patch:
-        brief = functools.partial(PlantedDefects, steps=3, width=4)
-        patch.setitem(suite.ALONE, "planted-defects", brief)
+        patch.setitem(suite.ALONE, "planted-defects", BRIEF)
         made = inspection.fitted(Good(24), framing, scores=names, false_alarms=0.15)
     assert made.detector.parts.tops is not None
     save_detector(run, made)
@@ -335,6 +337,14 @@ def of_two_maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"tops/middle": torch.tensor([1.0, float("inf"), 1.0])}, {}),
         ({"standard/middle": torch.ones(1)}, {}),
         ({"weights": torch.full((4,), float("nan"))}, {}),
+        ({"weights": torch.ones(4, dtype=torch.float64)}, {}),
+        ({"standard/middle": torch.ones(4, dtype=torch.int64)}, {}),
+        ({"border//std": torch.zeros(12, 12)}, {}),
+        ({"border/patches/mean": torch.ones(11, 12)}, {}),
+        ({"score/patches/bank": torch.ones(63, 1, 8, 8)}, {}),
+        ({"score/patches/offset": torch.ones(63)}, {}),
+        ({"score/patches/offset": torch.full((64,), float("inf"))}, {}),
+        ({"score/planted-defects/top.1.weight": torch.ones(2)}, {}),
         ({}, {"another": 0.5}),
         ({}, {"patches": "x"}),
         ({}, {"patches": -0.5}),
@@ -343,10 +353,12 @@ def of_two_maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_what_weighs_by_no_number_is_not_opened(
-    of_two_maps: Path, tmp_path: Path, tensors: dict, maps: dict
+    of_two_maps: Path, tmp_path: Path, monkeypatch, tensors: dict, maps: dict
 ) -> None:
+    monkeypatch.setitem(suite.ALONE, "planted-defects", BRIEF)
     model = pi.wrap(torch.nn.Linear(2, 16), data=ImageSpec(1, 4, 4), space=pi.LatentSpace((2,)))
     shutil.copytree(of_two_maps / "detectors", tmp_path / "detectors")
+    load_detector(tmp_path, model)  # as it is
     folder = tmp_path / "detectors" / "default"
     content = load_file(folder / "detector.safetensors")
     changed = {f"detector/{key}": value for key, value in tensors.items()}

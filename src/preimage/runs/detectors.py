@@ -34,6 +34,9 @@ TENSORS, FACTS = "detector.safetensors", "detector.json"
 CHANNELS = 64  # of a photograph, at most
 LARGEST = 1 << 14  # pixels of a side of what a detector is shown at once
 OF_DETECTOR = "detector/"  # before the names of its tensors
+WIDE = {"good": torch.float64, "levels": torch.float64}  # what is not of single precision
+OF_ONE_SIZE = ("hog-neighbours", "hog-distance", "hog-residual", *suite.OF_MODEL)
+TRIED = 64  # pixels of a side of an image by which scores are tried that take any size
 
 
 def check_new(run: Path, name: str, *, replace: bool = False) -> None:
@@ -120,7 +123,7 @@ def load_detector(run: Path, model: LatentModel, *, name: str = DEFAULT) -> Insp
         raise InputError(f"{folder / TENSORS} is broken ({error}); {again}") from None
     try:
         return _made(content, facts, model)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         detail = " ".join(str(error).split())[:80]
         raise InputError(f"{folder} is not a detector of ours ({detail}); {again}") from None
 
@@ -133,6 +136,7 @@ def _made(content: dict[str, torch.Tensor], facts: dict[str, Any], model: Latent
     }
     used = None if facts["model"] is None else model
     _check_facts(facts)
+    _check_numbers(content)
     inspector = Inspector(
         detector=Detector.from_state(tensors, facts["detector"], used),
         framing=Framing.from_json(facts["framing"]),
@@ -149,6 +153,7 @@ def _made(content: dict[str, torch.Tensor], facts: dict[str, Any], model: Latent
         raise ValueError("no threshold of pixels")
     _check_framing(inspector.framing)
     _check_detector(detector)
+    _check_readable(inspector)
     return inspector
 
 
@@ -165,6 +170,34 @@ def _check_facts(facts: dict[str, Any]) -> None:
         raise ValueError("its scores have options that this version does not give")
 
 
+def _check_numbers(content: dict[str, torch.Tensor]) -> None:
+    """Raises ValueError for tensors of other types than are saved, and for what is no number."""
+    for name, value in content.items():
+        counts = name.endswith("num_batches_tracked")  # of a net's batch normalisation
+        wanted = torch.int64 if counts else WIDE.get(name, torch.float32)
+        if value.dtype != wanted or not value.isfinite().all():
+            raise ValueError(f"{name} holds no numbers of this version")
+    if content["levels"].dim() != 1 or content["good"].dim() != 1:
+        raise ValueError("its thresholds are of another version")
+
+
+def _check_readable(inspector: Inspector) -> None:
+    """Tries it on a black image: raises what scores raise whose tensors do not fit.
+
+    ValueError where what it reads is no number. A model without an encoder is not tried: it takes
+    long to look for an image's latent.
+    """
+    detector, framing = inspector.detector, inspector.framing
+    if detector.model is not None and not detector.model.can("encode"):
+        return
+    height, width = framing.size or framing.tile or (TRIED, TRIED)
+    if not any(name in OF_ONE_SIZE for name in detector.options):
+        height, width = min(height, TRIED), min(width, TRIED)
+    score, map_ = detector.read(torch.full((1, framing.channels, height, width), -1.0))
+    if not (score.isfinite().all() and all(part.isfinite().all() for part in map_)):
+        raise ValueError("it reads no numbers")
+
+
 def _check_detector(detector: Detector) -> None:
     """Raises ValueError where what it weighs by is of another version, or no number."""
     parts, P = detector.parts, len(detector.parts.names)
@@ -175,6 +208,10 @@ def _check_detector(detector: Detector) -> None:
         raise ValueError("its maps are of another version")
     if not all(0 < weight < math.inf for weight in maps.values()):
         raise ValueError("its maps have no weights")
+    for border in (*parts.borders.values(), detector.surface):
+        rings, std = len(border.mean), border.std
+        if not border.mean.shape == std.shape == (rings, rings) or not (std > 0).all():
+            raise ValueError("its borders are of another version")
     for standard, n in ((detector.standard, P), (parts.tops, len(maps) + 1)):
         if standard is None:
             continue
