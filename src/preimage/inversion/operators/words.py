@@ -43,11 +43,24 @@ def _mask(file: str, spec: DataSpec) -> Mask:
     return Mask((images(file, shape)[0, 0] + 1) / 2)
 
 
+def _downsample(text: str, spec: DataSpec) -> Downsample:
+    factor, most = float(text), min(spec.height, spec.width)
+    if not (factor.is_integer() and 2 <= factor <= most):
+        raise InputError(f"of {spec.height}×{spec.width} images; give a whole number, 2 to {most}")
+    return Downsample(int(factor))
+
+
+def _grey(text: str, spec: DataSpec) -> Grey:
+    if text:
+        raise InputError("grey takes no value; give grey alone")
+    return Grey()
+
+
 OPERATORS: dict[str, Callable[[str, DataSpec], ImageOperator]] = {
     "mask": _mask,
-    "downsample": lambda value, spec: Downsample(int(value)),
+    "downsample": _downsample,
     "blur": lambda value, spec: Blur(float(value)),
-    "grey": lambda value, spec: Grey(),
+    "grey": _grey,
     "noise": lambda value, spec: Noise(float(value)),
 }
 
