@@ -130,11 +130,13 @@ def test_what_is_missing_or_damaged_is_named(run: Path) -> None:
     facts = json.loads(config.read_text())
     facts["plan"]["model"]["net"]["widths"] = [9, 9]
     config.write_text(json.dumps(facts))
-    with pytest.raises(InputError, match="does not fit"):
+    with pytest.raises(InputError, match=r"does not fit.*; train it again with: .* --replace"):
         pi.load_encoder(run)
     weights = run / "encoder/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"safetensors is broken"):
+    with pytest.raises(
+        InputError, match=r"is broken.*; train it again with: preimage encoder .* --replace"
+    ):
         pi.load_encoder(run)
 
 

@@ -110,14 +110,16 @@ def load_encoder(folder: Path, generator: LatentModel) -> EncodedModel:
         raise InputError(
             f"{folder} has no weights yet; go on with: preimage encoder {folder.parent} --resume"
         )
+    again = f"train it again with: preimage encoder {folder.parent} --replace"
     try:
         model = EncodedModel(generator, Encoder(run.plan.model))  # type: ignore[arg-type]
         model.load_state_dict(load_file(run.weights))
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{run.weights} is broken: {error}") from None
+        raise InputError(f"{run.weights} is broken: {error}; {again}") from None
     except (AttributeError, RuntimeError, TypeError) as error:
         detail = " ".join(str(error).split())[:120]
-        raise InputError(f"{run.weights} does not fit {folder}/config.json: {detail}") from None
+        fault = f"{run.weights} does not fit {folder}/config.json: {detail}"
+        raise InputError(f"{fault}; {again}") from None
     return model.to(generator.device).eval()
 
 
