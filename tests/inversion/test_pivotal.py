@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -117,3 +120,52 @@ def test_what_cannot_be_tuned_is_refused(model: pi.LatentModel, images: Tensor, 
     still = pi.wrap(nn.Upsample(8), data=ImageSpec(1, 8, 8), space=LatentSpace((1, 4, 4)))
     with pytest.raises(Unsupported, match="no gradient"):
         pi.tune(still, torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stepz": 2}, "no option 'stepz'; did you mean 'steps'"),
+        ({"steps": 2.5}, "steps=2.5 is no whole number"),
+        ({"batch_size": 0}, "batch_size=0 is not possible; give 1 or more"),
+        ({"learning_rate": math.nan}, "learning_rate=nan is not possible; give more than 0"),
+        ({"learning_rate": 0.0}, "learning_rate=0.0 is not possible; give more than 0"),
+        ({"locality": -1.0}, "locality=-1.0 is not possible; give 0 or more"),
+    ],
+)
+def test_options_that_nothing_is_tuned_with(
+    model: pi.LatentModel, images: Tensor, z: Tensor, options: dict, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        pi.tune(model, images, z, **{"steps": 1, **options})
+
+
+def test_what_is_not_finite_is_not_tuned_to(
+    model: pi.LatentModel, images: Tensor, z: Tensor
+) -> None:
+    holed = images.clone()
+    holed[:, :, :4] = torch.nan
+    with pytest.raises(InputError, match="the latents are not finite"):
+        pi.tune(model, images, z * torch.nan, steps=1)
+    with pytest.raises(InputError, match="the images are not finite"):
+        pi.tune(model, holed, z, steps=1)
+    difference = pi.tune(model, holed, z, steps=1, seen=holed.isfinite())
+    assert all(delta.isfinite().all() for delta in difference.deltas.values())
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda name, delta: {"of.nothing": delta},
+        lambda name, delta: {name: delta[:1]},
+        lambda name, delta: {name: delta * torch.nan},
+    ],
+)
+def test_a_damaged_difference_is_refused(
+    model: pi.LatentModel, images: Tensor, z: Tensor, damaged: Callable
+) -> None:
+    difference = pi.tune(model, images, z, steps=1)
+    (name, delta) = next((n, d) for n, d in difference.deltas.items() if len(d) > 1)
+    broken = replace(difference, deltas=damaged(name, delta))
+    with pytest.raises(InputError, match="is damaged; tune the model again"):
+        pi.tuned(model, broken)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -168,6 +169,10 @@ def tune(
     labels, steps, learning_rate, locality, features, batch_size, seed. `tuned(model, difference)`
     is then a model that draws them; `save_difference` and `load_difference` keep it in a file.
     """
+    known = inspect.signature(PivotalTuning).parameters.keys()
+    for name in options:
+        if name not in known:
+            raise InputError(f"tuning has no option '{name}'; {nearest_name(name, known)}")
     tuning = PivotalTuning(model, images, z, **options)
     for step in tuning:
         if progress is not None:

@@ -14,6 +14,7 @@ number d and the scale σ of latents.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from preimage.core import InputError, LatentModel, Step, Unsupported, seeds
 from preimage.inversion.fingerprint import fingerprint
+from preimage.inversion.settings import check_whole
 
 RADIUS = 30 / 512**0.5
 SCALES_FROM = 256  # samples from which the scales of latents, images and features are measured
@@ -51,8 +53,9 @@ class PivotalTuning:
         variance among samples.
     batch_size: images and pivots in a step, taken in turn where there are more.
 
-    Raises InputError where images and latents do not fit the model or each other, and Unsupported
-    where no gradient reaches the generator's parameters.
+    Raises InputError where images and latents are not finite, or do not fit the model or each
+    other, and for options out of their range; Unsupported where no gradient reaches the
+    generator's parameters.
     """
 
     def __init__(
@@ -70,7 +73,12 @@ class PivotalTuning:
         batch_size: int = 16,
         seed: int = 0,
     ):
-        _check(model, images, z, labels)
+        _check(model, images, z, labels, seen)
+        check_whole("steps", steps, 0)
+        check_whole("batch_size", batch_size, 1)
+        _check_number("learning_rate", learning_rate, above=True)
+        _check_number("locality", locality)
+        _check_number("features", features)
         self.original, self.images, self.pivots, self.labels = model, images, z, labels
         self.steps, self.locality, self.features = steps, locality, features
         self.seen = seen
@@ -187,7 +195,9 @@ def _added(model: LatentModel, difference: Difference) -> dict[str, torch.nn.Par
     parameters = dict(model.named_parameters())
     changed = {}
     for name, delta in difference.deltas.items():
-        old = parameters[name]
+        old = parameters.get(name)
+        if old is None or old.shape != delta.shape or not delta.isfinite().all():
+            raise InputError(f"this difference of '{name}' is damaged; tune the model again")
         new = old.detach() + delta.to(old.device, old.dtype)
         changed[name] = torch.nn.Parameter(new, requires_grad=old.requires_grad)
     return changed
@@ -208,7 +218,9 @@ def _reached(model: LatentModel, z: Tensor, labels: Tensor | None) -> list[str]:
     return reached
 
 
-def _check(model: LatentModel, images: Tensor, z: Tensor, labels: Tensor | None) -> None:
+def _check(
+    model: LatentModel, images: Tensor, z: Tensor, labels: Tensor | None, seen: Tensor | None
+) -> None:
     if not len(images):
         raise InputError("there are no images to tune to; give at least one")
     if tuple(images.shape[1:]) != model.data.shape:
@@ -223,3 +235,16 @@ def _check(model: LatentModel, images: Tensor, z: Tensor, labels: Tensor | None)
         )
     if model.conditional and (labels is None or len(labels) != len(images)):
         raise InputError("this model is conditional; give a class label for each image")
+    known = images if seen is None else images[seen.to(images.device).expand_as(images)]
+    for name, values in {"images": known, "latents": z}.items():
+        if not values.isfinite().all():
+            raise InputError(f"the {name} are not finite (NaN or ∞); leave those that are not out")
+
+
+def _check_number(name: str, value: object, *, above: bool = False) -> None:
+    """Raises InputError for what is no number of 0 or more; above: or 0 itself."""
+    number = isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    if not number or (above and not value):
+        raise InputError(
+            f"{name}={value} is not possible; give {'more than 0' if above else '0 or more'}"
+        )

@@ -80,7 +80,8 @@ class Settings:
         if isinstance(settings.start, str) and settings.start not in STARTS:
             raise InputError(f"no start '{settings.start}'; {nearest_name(settings.start, STARTS)}")
         for name, least in LEAST.items():
-            _check_whole(name, getattr(settings, name), least)
+            if getattr(settings, name) is not None:  # steps, unset
+                check_whole(name, getattr(settings, name), least)
         if not isinstance(settings.tolerance, Real) or not settings.tolerance >= 0:
             raise InputError(f"tolerance={settings.tolerance} is not possible; give 0 or more")
         return settings
@@ -102,10 +103,8 @@ class Settings:
         return "; ".join([*parts, f"through={operator_key(self.through or Identity())}"])
 
 
-def _check_whole(name: str, value: object, least: int | None) -> None:
+def check_whole(name: str, value: object, least: int | None) -> None:
     """Raises InputError for what is no whole number, or below the least."""
-    if value is None and name == "steps":
-        return
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise InputError(f"{name}={value!r} is no whole number; give one, as in {name}=8")
     if least is not None and value < least:
