@@ -96,6 +96,16 @@ def test_batch_statistics_do_not_couple_the_images():
     assert torch.allclose(model.decode(z)[:1], model.decode(z[:1]), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_a_module_of_another_precision_is_told_how_to_come(kind):
+    with pytest.raises(InputError, match=rf"it is of {kind}: give it as module.float\(\)$"):
+        wrap(linear().to(kind), data=DATA, space=SPACE)
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).to(kind)
+    with pytest.raises(InputError, match=r"the encoder does not take .*module.float\(\)$"):
+        wrap(linear(), data=DATA, space=SPACE, encoder=encoder)
+    assert wrap(linear().to(kind).float(), data=DATA, space=SPACE).sample(2).dtype == torch.float32
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

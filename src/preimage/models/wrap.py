@@ -74,10 +74,10 @@ def wrap(
 ) -> LatentModel:
     """Make any generator a LatentModel.
 
-    `module(z)`, or `module(z, labels)` if `classes` are given, takes latents (B, *space.shape) and
-    returns images with values in `range`; they may come flat. `encoder(x)` takes images in `range`
-    and returns a mean, a (mean, log-variance) pair or a Gaussian. The module is put into
-    evaluation mode: batch statistics would couple the images of a batch.
+    `module(z)`, or `module(z, labels)` if `classes` are given, takes latents (B, *space.shape) in
+    float32 and returns images with values in `range`; they may come flat. `encoder(x)` takes
+    images in `range` and returns a mean, a (mean, log-variance) pair or a Gaussian. The module is
+    put into evaluation mode: batch statistics would couple the images of a batch.
 
     Raises InputError where a decoded latent does not give an image of shape `data.shape`, or an
     encoded image not a latent of shape `space.shape`.
@@ -107,7 +107,7 @@ def _check(model: WrappedModel) -> None:
     except Exception as error:  # a stranger's module may raise anything
         raise InputError(
             f"the module does not take latents of shape {tuple(z.shape)}: {_line(error)}; "
-            "check space= and classes="
+            f"{_mend(model.generator, 'check space= and classes=')}"
         ) from error
     expected = (2, *model.data.shape)
     if not isinstance(raw, Tensor) or raw.numel() != 2 * model.data.size:
@@ -119,12 +119,19 @@ def _check(model: WrappedModel) -> None:
         mean = model.encode(model.decode(z, labels), labels).mean
     except Exception as error:
         raise InputError(
-            f"the encoder does not take images of shape {expected}: {_line(error)}; check encoder="
+            f"the encoder does not take images of shape {expected}: {_line(error)}; "
+            f"{_mend(model.encoder_module, 'check encoder=')}"
         ) from error
     if mean.shape != z.shape:
         raise InputError(
             f"the encoder returns {tuple(mean.shape)}, not latents {tuple(z.shape)}; check space="
         )
+
+
+def _mend(module: nn.Module, otherwise: str) -> str:
+    """What helps a module that refuses float32, in which latents and images come."""
+    kinds = {p.dtype for p in module.parameters() if p.is_floating_point()} - {torch.float32}
+    return f"it is of {kinds.pop()}: give it as module.float()" if kinds else otherwise
 
 
 def _line(error: Exception) -> str:
