@@ -46,6 +46,7 @@ def test_bad_input_is_one_line(preimage, gan: Path, here: Path) -> None:
         (("encoder", "nowhere"), "nowhere"),
         (("encoder", "run", "--net", "cnov"), "conv"),
         (("encoder", "run", "--set", "latents=3"), "latent"),
+        (("encoder", "run", "--set", "steps=0"), "use --steps"),
         (("encoder", "run", "--source", "nothing-there"), "nothing-there"),
         (("encoder", "run", "--resume"), "no encoder"),
     ]:

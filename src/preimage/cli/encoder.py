@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from preimage.cli.jobs import check_alone, trained
-from preimage.cli.options import Device, Json, RunFolder, Seed, parse_settings
+from preimage.cli.options import Device, Json, RunFolder, Seed, further_settings
 from preimage.cli.output import show
 from preimage.cli.progress import Bar
 
@@ -84,7 +84,7 @@ def encoder(
                 device=device,
                 seed=seed,
                 progress=bar,
-                **parse_settings(set or []),
+                **further_settings(set or [], context),
             )
             assert isinstance(job, pi.Training)
         for note in job.notes:

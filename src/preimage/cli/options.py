@@ -71,6 +71,18 @@ def parse_settings(texts: list[str]) -> dict[str, Any]:
     return settings
 
 
+def further_settings(texts: list[str], context: typer.Context) -> dict[str, Any]:
+    """What `--set` says; an option that has a flag of its own is set by that."""
+    settings = parse_settings(texts)
+    flags = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for name in settings:
+        if name in flags or name in ("data", "progress"):
+            raise typer.BadParameter(
+                f"'{name}' cannot be set so; use {flags.get(name, 'SOURCE')}", param_hint="'--set'"
+            )
+    return settings
+
+
 def parse_weights(texts: list[str], option: str) -> dict[str, float] | list[str] | None:
     """`l2`, `features=0.1`, …: the names, or their weights where one at least has its own."""
     if not any("=" in text for text in texts):

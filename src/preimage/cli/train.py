@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from preimage.cli.jobs import check_alone, trained
-from preimage.cli.options import Device, Json, Seed, parse_range, parse_settings, parse_size
+from preimage.cli.options import Device, Json, Seed, further_settings, parse_range, parse_size
 from preimage.cli.output import show
 from preimage.cli.progress import Bar
 
@@ -161,7 +161,7 @@ def train(
                 },
                 progress=bar,
                 **{name: value for name, value in known.items() if value is not None},
-                **_settings(set or [], context),
+                **further_settings(set or [], context),
             )
         for note in job.notes:
             bar.remark(note)
@@ -172,18 +172,6 @@ def train(
         named["private"] = promised.to_json()
     show(named, _text(job), as_json=as_json)
     return status
-
-
-def _settings(texts: list[str], context: typer.Context) -> dict[str, Any]:
-    """What `--set` says; an option that has a flag of its own is set by that."""
-    settings = parse_settings(texts)
-    flags = {parameter.name: parameter.opts[0] for parameter in context.command.params}
-    for name in settings:
-        if name in flags or name in ("data", "progress"):
-            raise typer.BadParameter(
-                f"'{name}' cannot be set so; use {flags.get(name, 'SOURCE')}", param_hint="'--set'"
-            )
-    return settings
 
 
 def _text(job: Training) -> str:
