@@ -49,8 +49,7 @@ an image; the cascade and its acceleration alone take 3.6, and the Jacobian that
 need after it takes 4. Polynomials and nets in place of the cascade's linear maps brought the CelebA
 VAE less than one more map does, and mixing from earlier stages nothing. *Real images*: what is left
 above 1 are other valleys. Searched to the last digit, faces end at 1.001 and the MLP VAE at 1.005;
-eight starts of ours gain 0.5 % on other digits of the MLP VAE for three times the time, and two or
-three 0.02 % on other faces.
+eight starts of ours bring the MLP VAE to 1.004, at 41 times, and two or three gain 0.02 % on faces.
 How far starts are shrunk, and when a Jacobian of an image's own is worth it, was chosen on 64 to
 128 other real images. *Encoders*: one pass does not follow a search that has become so much better
 than what encoders were compared with before."""
@@ -131,16 +130,13 @@ def _on_samples(name: str, r: Row, rows: Row) -> list[Target]:
 
 
 def _on_real_images(name: str, rows: Row) -> list[Target]:
-    targets = []
-    for key, what in (("ours, real", "real"), ("ours, starts, real", f"real, {STARTS} starts")):
-        row = rows.get(key, {})
-        if "against_best" in row:
-            error = Target(
-                f"{name}, {what}: error against the best of 8 starts", row["against_best"], 1.0
-            )
-            speed = Target(f"{name}, {what}: times as quick", _times(row, rows), 50, least=True)
-            targets += [error, speed]
-    return targets
+    row = rows.get("ours, real", {})
+    if "against_best" not in row:
+        return []
+    return [
+        Target(f"{name}, real: error against the best of 8 starts", row["against_best"], 1.0),
+        Target(f"{name}, real: times as quick", _times(row, rows), 50, least=True),
+    ]
 
 
 def _encoders(name: str, rows: Row) -> list[Target]:
