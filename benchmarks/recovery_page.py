@@ -9,7 +9,7 @@ from tables import Target, table
 Row = dict[str, Any]
 
 FEW = 9  # iterations of ours, in rows where speed counts for more than the last digits
-STARTS = 8  # of each image, in a row where the last thousandth of the error counts
+STARTS = 8  # of each image, in a row where the error counts for more than the speed
 GENERATED = {  # row → what the table calls it
     "textbook": "textbook: Adam, one at a time",
     "projector": "StyleGAN projector, one at a time",

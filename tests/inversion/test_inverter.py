@@ -426,11 +426,15 @@ def test_a_calibration_is_of_the_images_given_last_and_none_is_asked_for_by_zero
     near, far = ready.model.sample(30, seed=8), torch.ones(30, 1, SIDE, SIDE)
     x = (x + 0.05).clamp(-1, 1)
     odd = pi.invert(ready, x, calibration=near).verdicts
+    assert odd is not None
     made = ready.calibrations.copy()
     pi.invert(ready, x, calibration=near)
     assert ready.calibrations == made  # not anew
+    next(ready.calibrating(far))  # and stopped, so that there is none
+    again = pi.invert(ready, x, calibration=near).verdicts
+    assert again is not None
+    assert [a.p_value for a in again] == [a.p_value for a in odd]
     usual = pi.invert(ready, x, calibration=far).verdicts
-    assert odd is not None
     assert usual is not None
     assert all(a.p_value < b.p_value for a, b in zip(odd, usual, strict=True))
     assert pi.invert(ready, x, calibration=0).verdicts is None

@@ -21,10 +21,9 @@ from preimage.core.errors import nearest_name
 from preimage.data import Dataset
 from preimage.inversion import Inversion, Inverter, Inverting, Settings, Targets
 from preimage.inversion.fingerprint import fingerprint
-from preimage.inversion.judging import judged
+from preimage.inversion.judging import judged, told_apart
 from preimage.inversion.operators import Identity
 from preimage.inversion.operators.words import operator
-from preimage.inversion.problem import content_seeds
 from preimage.inversion.settings import operator_key
 from preimage.inversion.stream import Sink
 from preimage.runs.encoders import FOLDER, has_encoder, load_encoder
@@ -103,10 +102,8 @@ def _prepared(
             save_preparations(Run.open(run), ready)
     if isinstance(calibration, Tensor):
         heldout, labels = fitted(calibration, ready.model.data)[0], None
-        given = int(content_seeds(heldout, settings.seed).sum())
-        if ready.calibrated_on.get(settings.key) == given:
+        if ready.calibrated_on.get(settings.key) == told_apart(heldout):
             return
-        ready.calibrated_on[settings.key] = given
     elif run is None or not ready.shares(settings) or isinstance(settings.start, Tensor):
         return  # there are no held-out images, or they have no operators or starts of their own
     elif _calibrated_on(ready, settings) >= calibration:

@@ -92,7 +92,7 @@ class Inverter:
         check_generator(model)
         self.gradient = takes_gradient(model)
         self.calibrations: dict[str, Calibration] = {}  # by the settings they are for
-        self.calibrated_on: dict[str, int] = {}  # likewise: what tells the images that were given
+        self.calibrated_on: dict[str, int] = {}  # likewise: see `judging.told_apart`
         self.pool: Pool | None = None
         self.cascades: dict[str, Cascade] = {}  # by the operator they are for, or ROUGH
         self.curvature: Tensor | None = None  # (d, d): see `rough.mean_curvature`

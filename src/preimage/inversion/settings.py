@@ -24,7 +24,7 @@ from preimage.inversion.terms import Features
 
 METHODS = ("auto", "encoder", *SOLVERS)
 STARTS = ("auto", "encoder", "nearest", "nearest-features", "mean")
-STEPS = {  # iterations of one image at most, where a person does not say
+STEPS = {  # iterations of one search at most, where a person does not say
     "auto": 60,
     "encoder": 0,
     "adam": 500,
