@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ import pytest
 from preimage.core import InputError
 from preimage.studio.jobs import queue as room
 from preimage.studio.jobs.folder import Lines
+from preimage.studio.jobs.process import HARD
 from preimage.studio.jobs.queue import POINTS, Job, Queue
 
 HERE = Path(__file__).parent
@@ -117,6 +119,40 @@ def test_a_queued_job_is_cancelled_without_being_begun(queue: Queue) -> None:
     assert first.record.status == "done"
 
 
+def test_a_process_that_was_told_to_end_is_given_no_further_job(queue: Queue) -> None:
+    before = ended(queue.submit("count", {}))
+    saved, after = queue.submit("saved", {"n": 100}), queue.submit("count", {})
+    until(lambda: saved.state.get("step", 0) >= 3, "the work")
+    begun = time.monotonic()
+    queue.cancel(saved.record.id)  # it saves, and its process could go on
+    assert ended(after).record.status == "done"
+    assert before.result
+    assert after.result
+    assert after.result["process"] != before.result["process"]
+    assert time.monotonic() - begun < HARD / 2  # nor is it waited for
+
+
+def test_a_page_is_not_told_half_of_a_change(queue: Queue) -> None:
+    changing, go_on, told = threading.Event(), threading.Event(), []
+
+    def listener(job: dict) -> None:
+        if job["status"] == "done":
+            changing.set()
+            go_on.wait(PATIENCE)
+
+    stop = queue.listen(listener)
+    job = queue.submit("count", {})
+    assert changing.wait(PATIENCE)
+    asks = threading.Thread(target=lambda: told.append(queue.told(job.record.id)))
+    asks.start()
+    asks.join(0.2)
+    assert not told
+    go_on.set()
+    asks.join(PATIENCE)
+    assert told[0]["status"] == "done"
+    stop()
+
+
 def test_work_that_saves_goes_on_where_it_was_cancelled(queue: Queue) -> None:
     job = queue.submit("saved", {"n": 100})
     until(lambda: job.state.get("step", 0) >= 10, "ten steps")
@@ -161,7 +197,7 @@ def test_jobs_outlive_a_studio_that_is_killed(tmp_path: Path) -> None:
         "q = Queue(Path(sys.argv[1]), module='odd_kinds'); q.start()\n"
         "q.submit('saved', {'n': 150}); time.sleep(600)\n"
     )
-    studio = room.subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
+    studio = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
     until(lambda: len(list(lines_of(tmp_path))) >= 3, "progress")
     studio.send_signal(signal.SIGKILL)
     studio.wait()

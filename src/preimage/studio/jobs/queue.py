@@ -13,11 +13,7 @@ import importlib
 import io
 import itertools
 import logging
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +24,7 @@ from typing import Any
 from preimage.core import InputError
 from preimage.runs.files import readable_errors
 from preimage.studio.jobs.folder import ENDED, IDS, JobFolder, Lines, Record
+from preimage.studio.jobs.process import Worker
 
 try:
     import fcntl
@@ -40,7 +37,6 @@ WAITING = 20  # jobs that may wait or run at once
 KEPT = 40  # jobs that have ended and are kept
 TICK = 0.04  # seconds
 POINTS = 400  # of the curves that a page draws
-SOFT, HARD = 3.0, 60.0  # seconds a job has to end, and one that saves itself, before it is killed
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -103,50 +99,6 @@ class Job:
         return told | {"points": self.points, "log_tail": self.folder.log_tail()} if whole else told
 
 
-class Worker:
-    """A process that does jobs, one after the other."""
-
-    def __init__(self, folder: Path, lane: str, module: str, run: Path | None):
-        command = [sys.executable, "-m", "preimage.studio.jobs.worker", module, lane]
-        log_path = folder / f"{lane}.log"
-        log_path.unlink(missing_ok=True)  # it may be a link, in a stranger's run
-        with log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, *([str(run)] if run else [])],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a cancel ends what the job has started too
-            )
-        self.job: Job | None = None
-        self.kill_at = float("inf")
-
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
-
-    def take(self, job: Job) -> None:
-        self.job = job
-        assert self.process.stdin is not None
-        with contextlib.suppress(OSError):  # it has just died, which the next look shows
-            self.process.stdin.write(f"{job.folder.path}\n".encode())
-            self.process.stdin.flush()
-
-    def signal(self, number: int) -> None:
-        """To the process and all it has started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if hasattr(os, "killpg"):
-                os.killpg(self.process.pid, number)
-            else:
-                self.process.terminate()
-
-    def close(self) -> None:
-        """Let it end: at once where it idles, and when it has saved its work where it has some."""
-        with contextlib.suppress(OSError):
-            if self.process.stdin is not None:
-                self.process.stdin.close()
-
-
 class Queue:
     """`start()`, `submit(…)`, `cancel(…)`, `close()`; safe to call from any thread."""
 
@@ -187,8 +139,7 @@ class Queue:
                 worker.close()
             deadline = time.monotonic() + wait
             for worker in self._workers.values():
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    worker.process.wait(max(0.0, deadline - time.monotonic()))
+                worker.wait(max(0.0, deadline - time.monotonic()))
             self._workers.clear()
             if self._held is not None:
                 self._held.close()
@@ -210,6 +161,19 @@ class Queue:
             if id not in self._jobs:
                 raise InputError("there is no such job; it may have been tidied away")
             return self._jobs[id]
+
+    def told(self, id: str, *, whole: bool = False) -> dict[str, Any]:
+        """What a page is told of a job; nothing changes meanwhile, or it would be told half of it.
+
+        Raises InputError where there is none of that id.
+        """
+        with self._lock:
+            return self.job(id).public(whole=whole)
+
+    def all_told(self) -> list[dict[str, Any]]:
+        """The same of all jobs, the latest first."""
+        with self._lock:
+            return [job.public() for job in self.jobs()]
 
     def submit(
         self,
@@ -242,9 +206,7 @@ class Queue:
             job.stopping = worker is not None
             self._set(job, "cancelled", "")
             if worker is not None:
-                saves = self.kinds[job.record.kind].saves
-                worker.kill_at = time.monotonic() + (HARD if saves else SOFT)
-                worker.signal(signal.SIGTERM)
+                worker.stop(saves=self.kinds[job.record.kind].saves)
 
     def again(self, id: str) -> None:
         """Queue a job once more that was cancelled or failed; work that was saved goes on."""
@@ -279,19 +241,19 @@ class Queue:
         if worker is not None:
             if worker.job is not None:
                 self._look_at_job(worker, worker.job)
-            if time.monotonic() > worker.kill_at:
-                worker.signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+            if worker.overdue:
+                worker.kill()
             if not worker.alive:
-                worker.signal(getattr(signal, "SIGKILL", signal.SIGTERM))  # what it left behind
+                worker.kill()  # what it left behind
                 worker.close()
                 del self._workers[lane]
-                if worker.kill_at < float("inf") and lane == "now":
+                if worker.stopping and lane == "now":
                     self.warm()
             elif lane != "now" and worker.job is None:
                 worker.close()  # it ends by itself
                 return
         worker = self._workers.get(lane)
-        if worker is None or (worker.job is None and worker.alive):
+        if worker is None or worker.free:
             self._hand_out(lane)
 
     def _hand_out(self, lane: str) -> None:
@@ -319,7 +281,7 @@ class Queue:
         worker.job = None
         stopped, job.stopping = job.stopping, False
         if outcome is None and not stopped:
-            self._set(job, "failed", _death(worker.process.returncode))
+            self._set(job, "failed", worker.death)
         elif outcome is not None and "error" in outcome and not stopped:
             self._set(job, "failed", outcome["error"])
         else:
@@ -389,12 +351,3 @@ def _free(folder: Path) -> tuple[Path, io.TextIOWrapper]:
         except OSError:
             held.close()
     raise AssertionError  # there is always another number
-
-
-def _death(status: int | None) -> str:
-    """Why a process ended that wrote no outcome, for a person."""
-    if status is not None and status < 0:
-        name = signal.Signals(-status).name
-        why = "; the machine may be out of memory" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{why}"
-    return f"its process ended unexpectedly, with status {status}"

@@ -50,30 +50,31 @@ def router(studio: Studio) -> APIRouter:
             raise InputError(f"no job of kind '{kind[:40]}'; {nearest_name(kind[:40], ASKED)}")
         asked = ASKED[kind](studio, body)
         job = queue.submit(kind, asked.request, title=asked.title, inputs=asked.inputs)
-        return job.public()
+        return queue.told(job.record.id)
 
     @made.get("")
     def jobs() -> list[dict[str, Any]]:
         queue.warm()  # a page that asks for jobs is one that will want one
         for job in queue.jobs():
             remember(studio.workspace, job, known)
-        return [job.public() for job in queue.jobs()]
+        return queue.all_told()
 
     @made.get("/{name}")
     def one(name: str) -> dict[str, Any]:
-        return held(name).public(whole=True)
+        held(name)
+        return queue.told(name, whole=True)
 
     @made.delete("/{name}")
     def cancel(name: str) -> dict[str, Any]:
         held(name)
         queue.cancel(name)
-        return held(name).public()
+        return queue.told(name)
 
     @made.post("/{name}/again")
     def again(name: str) -> dict[str, Any]:
         held(name)
         queue.again(name)
-        return held(name).public()
+        return queue.told(name)
 
     @made.post("/{name}/remove")
     def remove(name: str) -> dict[str, Any]:
