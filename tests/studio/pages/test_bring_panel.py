@@ -6,11 +6,14 @@ import base64
 import contextlib
 import io
 import time
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
 from PIL import Image
 from seeing import pixels, rendered, state_of, until
+
+from preimage.studio.jobs.folder import ENDED
 
 pytestmark = pytest.mark.slow
 DRAWN = {"base": {"kind": "sample", "seed": 4}}
@@ -29,6 +32,14 @@ DROP = """text => {
   for (const kind of ["dragover", "drop"])
     zone.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
 }"""
+KEEP_SOCKETS = """const Real = WebSocket;
+window.events = [];
+window.WebSocket = class extends Real {
+  constructor(address) {
+    super(address);
+    if (address.endsWith("/events")) window.events.push(this);
+  }
+};"""
 ON_PANEL, ON_PICTURE = (
     DROP.replace("WHERE", w) for w in ("'.panel-bring .panel-inner'", "'#view'")
 )
@@ -46,6 +57,14 @@ def png(page) -> bytes:
     content = io.BytesIO()
     Image.fromarray(rendered(page, DRAWN).astype(np.uint8)).save(content, "png")
     return content.getvalue()
+
+
+def search_ended(page) -> None:
+    """Waits until the last search has ended, whatever the page knows of it."""
+    end, jobs = time.monotonic() + SLOW / 1000, urljoin(page.url, "/api/jobs")
+    while (job := page.request.get(jobs).json()[0])["status"] not in ENDED:
+        assert time.monotonic() < end, job
+        page.wait_for_timeout(30)
 
 
 def test_an_image_is_found_judged_edited_and_outlives_a_reload(bring):
@@ -82,8 +101,25 @@ def test_an_image_is_shown_at_once_and_its_search_can_be_cancelled(bring, way):
         playwright.TimeoutError
     ):  # the search may be done before the hand is there
         cancel.click(timeout=1000)
-    cancel.wait_for(state="hidden", timeout=SLOW)
+    search_ended(bring)
+    cancel.wait_for(state="hidden")
     assert state_of(bring)["base"]["kind"] == "image"
+
+
+def test_what_was_told_while_the_connection_was_lost_is_asked_for_when_it_is_back(open_page):
+    page = open_page(state=DRAWN, script=KEEP_SOCKETS)
+    page.keyboard.press("i")
+    page.evaluate("events[0].onmessage = null")  # it hears nothing from now on
+    page.evaluate(ON_PANEL, base64.b64encode(png(page)).decode())
+    cancel = page.locator(".panel-bring").get_by_role("button", name="Cancel")
+    cancel.wait_for()
+    jobs = urljoin(page.url, "/api/jobs")
+    latest = page.request.get(jobs).json()[0]["id"]
+    assert page.request.delete(f"{jobs}/{latest}").ok
+    search_ended(page)
+    assert cancel.is_visible()
+    page.evaluate("events[0].close()")
+    cancel.wait_for(state="hidden")
 
 
 def test_an_answer_that_comes_after_a_later_event_changes_nothing(bring):

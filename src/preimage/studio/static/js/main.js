@@ -75,6 +75,7 @@ async function start() {
   };
 
   studio.events.subscribe("session", () => renew(studio));
+  studio.events.subscribe("open", (again) => again && renew(studio));
   for (const news of ["geodesic", "latent"]) studio.events.subscribe(news, () => live.renew(args.shown()));
   studio.events.subscribe("map", () => live.forget());
   name(place("run"), studio);

@@ -24,15 +24,31 @@ export class Jobs {
     /** @type {Set<(job: Job | null) => void>} */
     this.listeners = new Set();
     studio.events.subscribe("job", (job) => this.#take(job));
+    studio.events.subscribe("open", (again) => this.#opened(again));
     this.load();
   }
 
-  /** What the server knows: asked at the start, and after a connection was lost. */
+  /** What the server knows; what it has told since it was asked is newer. */
   async load() {
+    const before = new Set(this.all.keys());
     /** @type {Job[]} */
     const known = await this.studio.api("jobs");
-    this.all = new Map(known.reverse().map((job) => [job.id, { ...this.all.get(job.id), ...job }]));
+    const since = [...this.all].filter(([id]) => !before.has(id));
+    const all = known.reverse().map((job) => /** @type {const} */ ([job.id, this.#newer(job)]));
+    this.all = new Map([...all, ...since.filter(([id]) => !known.some((job) => job.id === id))]);
     this.#tell(null);
+  }
+
+  /** Its server may be a new one, which counts revisions anew. @param {boolean} again */
+  #opened(again) {
+    if (again) for (const job of this.all.values()) job.revision = 0;
+    this.load().catch(() => {}); // it is gone once more, and will be asked when it is back
+  }
+
+  /** What is known of a job with this. @param {Job} job @returns {Job} */
+  #newer(job) {
+    const before = this.all.get(job.id);
+    return before && before.revision > job.revision ? before : { ...before, ...job };
   }
 
   /** @param {string} kind @param {Record<string, any>} body @returns {Promise<Job>} */
@@ -75,6 +91,16 @@ export class Jobs {
   subscribe(listener) {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  /** Told of one job alone, also when all are new.
+   * @param {() => string | null} id which it is at the time @param {(job: Job) => void} listener */
+  follow(id, listener) {
+    return this.subscribe((job) => {
+      const followed = id();
+      const one = job ?? this.all.get(followed ?? "");
+      if (one && one.id === followed) listener(one);
+    });
   }
 
   /** What an answer says may be older than an event that has overtaken it. @param {Job} job */

@@ -187,14 +187,18 @@ export async function openMap(place, studio, picker) {
   place.dataset.points = String(scene.n);
 
   // A better map may follow the first one, or more be known of its points.
-  studio.events.subscribe("map", async (next) => {
+  studio.events.subscribe("map", renew);
+  studio.events.subscribe("open", async (again) => again && renew(await studio.api("map")));
+
+  /** @param {any} next */
+  async function renew(next) {
     const same = next.method === about.method;
     if (next.status !== "ready" || (same && next.columns.length === about.columns.length)) return;
     about = next;
     if (!same) scene.load(await floats("map/points"), about.bounds);
     await controls.renew(about);
     redraw();
-  });
+  }
 
   // A driver may take the context away, and give it back.
   face.addEventListener("webglcontextlost", (event) => event.preventDefault());

@@ -78,10 +78,8 @@ export function mount(element, studio) {
     studio.go(id);
     takeFiles(files);
   });
-  jobs.subscribe((job) => {
-    if (!job) restore();
-    else if (job.id === jobId) draw(job);
-  });
+  jobs.follow(() => jobId, draw);
+  jobs.subscribe((job) => !job && restore());
   studio.bring = begin;
   restore();
   list();

@@ -55,7 +55,7 @@ export function mount(element, studio) {
     if (fitting?.kind !== "detector") return;
     status.show(fitting);
     learn.hidden = fitting.status === "queued" || fitting.status === "running";
-    if (job && fitting.status === "done") ready();
+    if (fitting.status === "done" && !able) ready();
   });
   let timer = 0;
   let asked = 0;

@@ -60,9 +60,7 @@ export function mount(element, studio) {
   let jobId = null;
   let open = true;
   let asked = 0;
-  jobs.subscribe((job) => {
-    if (job?.id === jobId && job) draw(job);
-  });
+  jobs.follow(() => jobId, draw);
   args.subscribe((_, why) => why !== "preview" && open && load());
   load();
   changed();

@@ -80,9 +80,7 @@ export function mount(element, studio) {
   let timer = 0;
   let turn = 0;
   let open = true;
-  jobs.subscribe((job) => {
-    if (job?.id === jobId && job) draw(job);
-  });
+  jobs.follow(() => jobId, draw);
   args.subscribe((_, why) => why !== "preview" && open && soon());
   load();
 

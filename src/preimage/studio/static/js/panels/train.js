@@ -177,9 +177,11 @@ function progressOf(studio) {
     command,
   );
   element.hidden = true;
+  jobs.follow(() => followed, draw);
   jobs.subscribe((job) => {
-    if (job?.kind === "train" && (!followed || job.id === followed)) draw(job);
-    else if (!job && !followed) last();
+    if (followed) return;
+    if (job?.kind === "train") draw(job);
+    else if (!job) last();
   });
   last();
 
