@@ -12,9 +12,16 @@ import preimage as pi
 from preimage.core import ImageSpec, InputError, LatentSpace, Unsupported
 from preimage.inversion.closed_form import DAMPING, centre, start_in_closed_form
 from preimage.inversion.encoder import EncodedModel, Encoder, EncoderConfig
-from preimage.inversion.encoder_training import Encoding, noisy, shifted, stand_ins
+from preimage.inversion.encoder_training import (
+    EncoderMethod,
+    Encoding,
+    noisy,
+    shifted,
+    stand_ins,
+)
 from preimage.inversion.fingerprint import fingerprint
 from preimage.nets import MLP
+from preimage.training.stage import Batch
 from preimage.training.trainer import Trainer
 
 DATA = ImageSpec(1, 8, 8)
@@ -76,11 +83,11 @@ def test_the_later_passes_are_gauss_newton_steps_with_momentum() -> None:
     model = generator()
     encoder = started(model, refinements=4)
     A = model.generator.A.detach()
-    step = encoder.encoder.again.weight.detach() / encoder.encoder.slope_scale
+    W = encoder.encoder.descent.basis.detach()
     s = encoder.encoder.scale
     H = s[:, None] * (A @ A.T) * s
     exact = [torch.linalg.inv(H + λ * H.diagonal().mean() * torch.eye(D)) for λ in DAMPING]
-    assert min((step - P).norm() / P.norm() for P in exact) < 0.15  # the probes are 2048
+    assert min((W @ W.T - P).norm() / P.norm() for P in exact) < 0.15  # the probes are 2048
 
     with torch.no_grad():  # nothing known at first: the steps alone come to the least squares
         encoder.encoder.first.weight.zero_()
@@ -123,11 +130,73 @@ def test_an_image_is_encoded_alone_as_among_others() -> None:
     assert torch.equal(encoder.latents(x, precision="fp32", batch_size=9), together)
 
 
-def trainer(model: pi.LatentModel, *, steps: int) -> Trainer:
+def test_the_change_before_is_that_of_the_pass_before_from_the_second_pass_on() -> None:
+    encoder = started(generator(0.3))
+    a, b, x = torch.rand(2, D), torch.rand(2, D), torch.rand(2, 1, 8, 8)
+    first = encoder.after(encoder.encoder.start(2, None), a, x, None)
+    second = encoder.after(first, b, x, None)
+    assert first.change is None  # the way from the centre is no step
+    assert second.change is not None
+    assert torch.equal(second.change, b - a)
+
+
+def test_with_the_slope_the_net_sees_an_image_once() -> None:
+    model = generator(0.3)
+    for slope, looks in [(True, 1), (False, 4)]:
+        encoder, seen = started(model, refinements=4, slope=slope), []
+        encoder.encoder.net.register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        encoder.latents(model.sample(3))
+        assert len(seen) == looks
+
+
+def test_a_generator_is_folded_anew_when_its_weights_have_changed() -> None:
+    net = nn.Sequential(
+        *(nn.Linear(D, 64), nn.Unflatten(1, (4, 4, 4))),
+        *(nn.ConvTranspose2d(4, 1, 4, 2, 1), nn.BatchNorm2d(1), nn.Tanh()),
+    )
+    model = pi.wrap(net, data=DATA, space=LatentSpace((D,))).eval()
+    encoder, z = encoded(model), model.space.sample(5)
+    assert (encoder.draw(z, None) - model.decode(z)).abs().max() < 1e-5
+    with torch.no_grad():
+        net[2].weight.mul_(2)
+    assert (encoder.draw(z, None) - model.decode(z)).abs().max() < 1e-5
+
+
+def trainer(model: pi.LatentModel, *, steps: int, slope: bool = True) -> Trainer:
     """Of a small net, on generated images."""
     data = stand_ins(model, name="generated", fingerprint="", seed=0)
     stage = Encoding(steps=steps, batch_size=32, learning_rate=3e-3, shift=0, pairs=512)
-    return Trainer(encoded(model, refinements=2), data, (stage,), device="cpu", validations=1)
+    return Trainer(
+        encoded(model, refinements=2, slope=slope), data, (stage,), device="cpu", validations=1
+    )
+
+
+@pytest.mark.parametrize("slope", [True, False])
+@pytest.mark.parametrize("last", [True, False])
+def test_the_loss_of_a_pass_has_the_gradient_of_its_images(slope: bool, last: bool) -> None:
+    model = generator(0.5)
+    job = trainer(model, steps=1, slope=slope)
+    method, encoder = job.method, job.model
+    assert isinstance(method, EncoderMethod)
+    assert isinstance(encoder, EncodedModel)
+    method.measure_scales()
+    pair = method.pair(Batch(model.sample(6, seed=1)))
+    guess = encoder.encoder.start(len(pair.x), None)
+    z = model.space.sample(len(pair.x), seed=2).requires_grad_()
+    loss, told, _ = method.loss(pair, z, guess, last=last)
+    (found,) = torch.autograd.grad(loss, z)
+    again = z.detach().requires_grad_()
+    error = (model.decode(again) - pair.seen).square().flatten(1).mean(1).mean()
+    off = ((again[6:] - pair.z) / encoder.encoder.scale).square().mean()
+    whole = error / method.image_scale + method.config.latent * off
+    (wanted,) = torch.autograd.grad(whole, again)
+    assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
+    assert abs(loss.item() - whole.item()) < 1e-5
+    if slope and not last:  # what the next pass is told is what an image to be encoded is told
+        same = encoder.after(guess, z, pair.seen, None)
+        assert same.slope is not None
+        assert told.slope is not None
+        assert (same.slope - told.slope).abs().max() < 1e-5
 
 
 @pytest.mark.slow

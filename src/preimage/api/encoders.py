@@ -40,7 +40,7 @@ Progress = Callable[[Step], None]
 NETS: dict[str, Net] = {
     "conv": Conv(32, norm=False, dense=256),  # no batch norm: images of a batch stay apart
     "transformer": Transformer(96, depth=3),
-    "mlp": MLP((1024, 512), blocks=1),
+    "mlp": MLP((1024,), blocks=1),
 }
 """The nets an encoder can be made of, by the name that `net` takes."""
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from preimage.core import LatentModel, seeds
-from preimage.inversion.encoder import EncodedModel, Guess
+from preimage.inversion.encoder import Descent, EncodedModel, Guess
 
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # to choose from, in mean variances of a pixel
 DAMPING = (0.03, 0.1, 0.3, 1.0)  # λ of the Gauss–Newton step, in means of its diagonal
@@ -34,47 +34,42 @@ def start_in_closed_form(
     judged: images (M, C, H, W), and their labels, by which the strength of the ridge is chosen:
     what is best on generated images leaves too much noise on real ones.
     """
-    encoder = model.encoder
-    starts = _Starts(model, judged, labels)
-    starts.take_best(encoder.first, _ridge_maps(*_regression(model, pairs, first=True, seed=seed)))
-    if encoder.config.slope:
-        starts.take_best(encoder.again, _gauss_newton_maps(model, seed=seed), momenta=MOMENTUM)
-    else:
-        maps = _ridge_maps(*_regression(model, pairs, first=False, seed=seed))
-        starts.take_best(encoder.again, maps)
+    encoder, starts = model.encoder, _Starts(model, judged, labels)
+    starts.take_best(_ridge_maps(encoder.first, *_regression(model, pairs, first=True, seed=seed)))
+    if encoder.descent is not None:
+        starts.take_best(_gauss_newton_steps(model, encoder.descent, seed=seed), all_passes=True)
+    elif encoder.again is not None:
+        pairs_again = _regression(model, pairs, first=False, seed=seed)
+        starts.take_best(_ridge_maps(encoder.again, *pairs_again), all_passes=True)
 
 
-Map = tuple[Tensor, Tensor]  # weight (d, D) and bias (d,)
+Choice = list[tuple[Tensor, Tensor]]  # parameters, and what they may be set to
 
 
 @dataclass(frozen=True)
 class _Starts:
-    """Chooses among linear maps by the squared error of images (M, C, H, W)."""
+    """Chooses among linear parts by the squared error of images (M, C, H, W)."""
 
     model: EncodedModel
     judged: Tensor
     labels: Tensor | None
 
-    def take_best(
-        self, layer: nn.Linear, maps: list[Map], *, momenta: tuple[float, ...] = (0.0,)
-    ) -> None:
-        choices = list(product(maps, momenta))
+    def take_best(self, choices: list[Choice], *, all_passes: bool = False) -> None:
         errors = []
         for choice in choices:
-            self._set(layer, *choice)
-            errors.append(self._error(refinements=1 if layer is self.model.encoder.first else None))
-        self._set(layer, *choices[int(torch.stack(errors).argmin())])
-
-    def _set(self, layer: nn.Linear, weights: Map, momentum: float) -> None:
-        layer.weight.copy_(weights[0])
-        layer.bias.copy_(weights[1])
-        if self.model.encoder.momentum is not None:
-            self.model.encoder.momentum.fill_(momentum)
+            _set(choice)
+            errors.append(self._error(refinements=None if all_passes else 1))
+        _set(choices[int(torch.stack(errors).argmin())])
 
     def _error(self, *, refinements: int | None) -> Tensor:
         *_, z = self.model.passes(self.judged, self.labels, refinements=refinements)
         error = (self.model.decode(z, self.labels) - self.judged).square().mean()
         return error.nan_to_num(torch.inf)
+
+
+def _set(choice: Choice) -> None:
+    for parameter, value in choice:
+        parameter.copy_(value)
 
 
 @torch.no_grad()
@@ -109,12 +104,13 @@ def _guesses(
         x = model.decode(z, labels).float()
         guess = model.encoder.start(size, labels)
         if not first:
-            guess = model.after(guess, model.encoder(x, guess, labels), x, labels)
+            found = model.encoder(model.encoder.look(x, guess, labels), guess)
+            guess = model.after(guess, found, x, labels)
         yield z, x, guess
 
 
-def _gauss_newton_maps(model: EncodedModel, *, seed: int) -> list[Map]:
-    """(E[JᵀJ] + λ I)⁻¹ for each damping, J of latents as the first pass finds them.
+def _gauss_newton_steps(model: EncodedModel, descent: Descent, *, seed: int) -> list[Choice]:
+    """W with W Wᵀ = (E[JᵀJ] + λ I)⁻¹ for each damping, J of latents as the first pass finds them.
 
     E[JᵀJ] = E[(Jᵀv)(Jᵀv)ᵀ] for v ~ N(0, I): one step backward for each probe v.
     """
@@ -129,12 +125,12 @@ def _gauss_newton_maps(model: EncodedModel, *, seed: int) -> list[Map]:
             at = guess.z.detach().requires_grad_()
             (row,) = torch.autograd.grad(model.decode(at, labels).float(), at, v)
         rows.append(row.flatten(1) * encoder.scale)
-    g = torch.cat(rows)
-    encoder.slope_scale.copy_(g.square().mean().sqrt().clamp_min(1e-12))
-    H = (g.T @ g).double() / len(g)
-    λ = H.diagonal().mean() * torch.eye(len(H), device=H.device) + 1e-12
-    inverses = [torch.linalg.inv(H + damping * λ).float() for damping in DAMPING]
-    return [(P * encoder.slope_scale, torch.zeros(len(P), device=P.device)) for P in inverses]
+    g = torch.cat(rows).double()
+    σ2, V = torch.linalg.eigh(g.T @ g / len(g))
+    σ2 = σ2.clamp_min(0)
+    bases = [(V / (σ2 + λ * σ2.mean() + 1e-12).sqrt()).float() for λ in DAMPING]
+    momenta = [torch.tensor(β, device=g.device) for β in MOMENTUM]
+    return [[(descent.basis, W), (descent.momentum, β)] for W, β in product(bases, momenta)]
 
 
 def _regression(model: EncodedModel, n: int, *, first: bool, seed: int) -> tuple[Tensor, Tensor]:
@@ -146,14 +142,14 @@ def _regression(model: EncodedModel, n: int, *, first: bool, seed: int) -> tuple
     return torch.cat(inputs), torch.cat(outputs)
 
 
-def _ridge_maps(e: Tensor, u: Tensor) -> list[Map]:
-    """The regression of u (N, d) on e (N, D) for each ridge."""
+def _ridge_maps(layer: nn.Linear, e: Tensor, u: Tensor) -> list[Choice]:
+    """The layer as the regression of u (N, d) on e (N, D), for each ridge."""
     ē, ū = e.mean(0), u.mean(0)
     e = e - ē
     C, R = (e.T @ e).double(), (e.T @ (u - ū)).double()  # the smallest ridges need the digits
     λ = C.diagonal().mean() * torch.eye(len(C), device=C.device) + 1e-12
-    maps = []
+    maps: list[Choice] = []
     for ridge in RIDGES:
         W = torch.cholesky_solve(R, torch.linalg.cholesky(C + ridge * λ)).T.float()
-        maps.append((W, ū - W @ ē))
+        maps.append([(layer.weight, W), (layer.bias, ū - W @ ē)])
     return maps

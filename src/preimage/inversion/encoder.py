@@ -1,16 +1,21 @@
 """Learned encoders: a net beside a generator that says which latent an image has.
 
-Iterative refinement (ReStyle: Alaluf et al. 2021, equation 3): the net sees the image and what
-the latent found so far decodes to, and says how the latent should change,
+Iterative refinement (ReStyle: Alaluf et al. 2021, equation 3): after the first pass, which starts
+from the centre z₀ of the latent space, each is told what the latent found so far decodes to, and
+says how the latent should change,
 
-    z ← z + E([x; G(z)]),        z₀ the centre of the latent space.
+    z ← z + E([x; G(z)]).
 
-Beside the net stands a linear map of x − G(z), known in closed form; the net begins at zero, so
-that training starts where the linear map ends. With `slope` the later passes are also told
-Jᵀ(x − G(z)), the direction in which the squared error falls, as in learned gradient descent (Adler
-& Öktem 2017, "Solving ill-posed inverse problems using iterative deep neural networks", algorithm
-1), at the price of a step backward through the generator each. The linear map is then the average
-Gauss–Newton step with a heavy ball's momentum (Polyak 1964): Δ = P Jᵀ(x − G(z)) + β Δ_before.
+With `slope` the net sees the image once. The later passes are told Jᵀ(x − G(z)) instead, the
+direction in which the squared error falls, as in learned gradient descent (Adler & Öktem 2017,
+"Solving ill-posed inverse problems using iterative deep neural networks", algorithm 1), at the
+price of a step backward through the generator each. The change is the average Gauss–Newton step
+with a heavy ball's momentum (Polyak 1964) and what a small net adds, which knows the image too:
+
+    Δ = W (Wᵀ Jᵀ(x − G(z)) + a) + β Δ_before,        (W Wᵀ)⁻¹ the average JᵀJ.
+
+The linear parts are known in closed form; the nets begin at zero, so that training starts where
+these end.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from preimage.core import DataSpec, Gaussian, InputError, LatentModel, LatentSpace, Unsupported
+from preimage.inversion.graph.compiled import Compiled, compiled
 from preimage.models.autoencoder import POINT
 from preimage.models.linear import reduction
 from preimage.nets import Net
@@ -43,7 +49,7 @@ class EncoderConfig:
     classes: tuple[str, ...] = ()  # of a conditional generator
     refinements: int = 5  # passes; the first starts from the centre, and decodes nothing
     slope: bool = True  # whether a pass is told the slope of the squared error
-    hidden: int = 256  # units that see it beside the net's features
+    hidden: int = 512  # units that see it beside the net's features
 
     def __post_init__(self) -> None:
         if self.refinements < 1:
@@ -60,34 +66,45 @@ class Guess:
     change: Tensor | None = None  # (B, *latent): by which the pass before this one moved z
     first: bool = False  # whether z is but the centre
 
+    def followed(self, z: Tensor, x̂: Tensor, slope: Tensor | None = None) -> Guess:
+        """What is known when z has been found and drawn: detached."""
+        change = None if self.first else (z - self.z).detach()
+        return Guess(z.detach(), x̂.detach(), slope, change)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an encoder sees of some images."""
+
+    x: Tensor  # (B, C, H, W)
+    features: Tensor  # (B, F)
+    by_descent: Tensor | None  # (B, hidden): of them, what the later passes go by with the slope
+
 
 class Encoder(nn.Module):
-    """One pass: an image, its reconstruction so far and the latent → a better latent."""
+    """One pass: an image and what is known of it so far → a better latent."""
 
     centre: Tensor  # (d,): where the first pass starts
     scale: Tensor  # (d,): standard deviations of latents; the net thinks in these units
     central: Tensor  # (max(classes, 1), C, H, W): what the centre decodes to
-    slope_scale: Tensor  # (): the usual size of a slope
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
         self.config = config
         data, d, n = config.data, prod(config.latent), len(config.classes)
         both = DataSpec(data.kind, (2 * data.shape[0], *data.shape[1:]))
-        self.net = config.net.encoder(both)
+        self.net = config.net.encoder(data if config.slope else both)
         features = int(self.net.features)  # type: ignore[arg-type]
         self.class_head = zeroed(nn.Linear(features, n)) if n else None
         features += n
-        self.hidden = he_linear(features + 2 * d, config.hidden) if config.slope else None
-        self.head = zeroed(nn.Linear(config.hidden if config.slope else features, d))
+        self.head = zeroed(nn.Linear(features, d))
         self.factor = reduction(data)
         size = self.reduced(torch.zeros(1, *data.shape)).shape[1]
         self.first = zeroed(nn.Linear(size, d))
-        self.again = zeroed(nn.Linear(d if config.slope else size, d))
-        self.momentum = nn.Parameter(torch.zeros(())) if config.slope else None  # β
+        self.again = None if config.slope else zeroed(nn.Linear(size, d))
+        self.descent = Descent(features, d, config.hidden) if config.slope else None
         self.register_buffer("centre", torch.zeros(d))
         self.register_buffer("scale", torch.ones(d))
-        self.register_buffer("slope_scale", torch.ones(()))
         self.register_buffer("central", torch.zeros(max(n, 1), *data.shape))
 
     def start(self, n: int, labels: Tensor | None) -> Guess:
@@ -99,33 +116,28 @@ class Encoder(nn.Module):
             x̂ = self.central[labels]
         return Guess(z, x̂, first=True)
 
-    def forward(self, x: Tensor, guess: Guess, labels: Tensor | None) -> Tensor:
-        """z + E([x; x̂]): images (B, C, H, W) and what is known so far → latents (B, *latent)."""
-        h = self.net(torch.cat([x, guess.x̂], 1))
+    def look(self, x: Tensor, guess: Guess, labels: Tensor | None) -> Look:
+        """What is seen of images (B, C, H, W), and of G(z) where there is no slope."""
+        h = self.net(x if self.config.slope else torch.cat([x, guess.x̂], 1))
         if self.config.classes:
             known = F.one_hot(cast(Tensor, labels), len(self.config.classes))
             h = torch.cat([h, known.to(h.dtype)], 1)
-        if self.hidden is not None:
-            u = (guess.z.flatten(1) - self.centre) / self.scale
-            slope = torch.zeros_like(u) if guess.first else self.scaled_slope(guess)
-            h = leaky(self.hidden(torch.cat([h.float(), u, slope], 1)))
-        Δ = self.head(h).float() + self.linear(x, guess)
-        return guess.z + (Δ * self.scale).reshape(guess.z.shape)
+        return Look(x, h, None if self.descent is None else self.descent.of_image(h))
 
-    def linear(self, x: Tensor, guess: Guess) -> Tensor:
-        """The linear part of the change, in units of the scale: (B, d)."""
-        if guess.first or guess.slope is None:
+    def forward(self, look: Look, guess: Guess) -> Tensor:
+        """What is seen and what is known of images → latents (B, *latent)."""
+        if look.by_descent is None or guess.first:
             layer = self.first if guess.first else self.again
-            return layer(self.reduced(x - guess.x̂)).float()
-        Δ = self.again(self.scaled_slope(guess)).float()
-        if guess.change is not None and self.momentum is not None:
-            Δ = Δ + self.momentum * guess.change.flatten(1) / self.scale
-        return Δ
-
-    def scaled_slope(self, guess: Guess) -> Tensor:
-        """(B, d), of a size near 1."""
-        assert guess.slope is not None
-        return guess.slope.flatten(1) * self.scale / self.slope_scale
+            assert layer is not None
+            Δ = self.head(look.features).float() + layer(self.reduced(look.x - guess.x̂)).float()
+        else:
+            assert self.descent is not None
+            assert guess.slope is not None
+            slope, u = guess.slope.flatten(1), guess.z.flatten(1) - self.centre
+            before = torch.zeros_like(u) if guess.change is None else guess.change.flatten(1)
+            u, before = u / self.scale, before / self.scale
+            Δ = self.descent(look.by_descent, u, slope * self.scale, before)
+        return guess.z + (Δ * self.scale).reshape(guess.z.shape)
 
     def reduced(self, residual: Tensor) -> Tensor:
         """What the linear regression sees of x − x̂: (B, D), large images at a lower resolution."""
@@ -136,7 +148,29 @@ class Encoder(nn.Module):
     def class_logits(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, classes), of a conditional generator's encoder."""
         assert self.class_head is not None
-        return self.class_head(self.net(torch.cat([x, self.start(len(x), None).x̂], 1))).float()
+        if not self.config.slope:
+            x = torch.cat([x, self.start(len(x), None).x̂], 1)
+        return self.class_head(self.net(x)).float()
+
+
+class Descent(nn.Module):
+    """By how much a latent changes, given the slope; both in units of the latents' scale."""
+
+    def __init__(self, features: int, d: int, hidden: int):
+        super().__init__()
+        self.basis = nn.Parameter(torch.eye(d))  # W
+        self.momentum = nn.Parameter(torch.zeros(()))  # β
+        self.of_image = he_linear(features, hidden)
+        self.of_guess = he_linear(3 * d, hidden)
+        self.out = zeroed(nn.Linear(hidden, d))
+
+    def forward(self, h: Tensor, u: Tensor, slope: Tensor, before: Tensor) -> Tensor:
+        """What `of_image` sees (B, hidden), latents, slopes and the change before, each (B, d) → Δ
+        (B, d)."""
+        step = (slope @ self.basis).float()
+        hidden = leaky(h + self.of_guess(torch.cat([u, step, before], 1)))
+        Δ = (step + self.out(hidden).float()) @ self.basis.T
+        return Δ.float() + self.momentum * before
 
 
 class EncodedModel(LatentModel):
@@ -148,6 +182,7 @@ class EncodedModel(LatentModel):
     def __init__(self, generator: LatentModel, encoder: Encoder):
         super().__init__()
         self._generator = (generator,)  # in a tuple, so that it is no submodule
+        self._folded: tuple[tuple[Any, ...], Compiled] | None = None  # of weights in such a state
         self.encoder = encoder
         self.data, self.classes = generator.data, generator.classes
         fits = (generator.data.shape, generator.space.shape, generator.classes)
@@ -168,6 +203,7 @@ class EncodedModel(LatentModel):
 
     def _apply(self, fn: Any, recurse: bool = True) -> EncodedModel:
         self.generator._apply(fn, recurse)
+        self._folded = None
         return super()._apply(fn, recurse)
 
     def can(self, ability: str) -> bool:
@@ -190,27 +226,38 @@ class EncodedModel(LatentModel):
         """The latents (B, *shape) after each pass; the class is found where it is not given."""
         if self.classes and labels is None:
             labels = self.classify(x)
-        z, guess = x, self.encoder.start(len(x), labels)
-        for k in range(refinements or self.encoder.config.refinements):
-            if k > 0:
-                guess = self.after(guess, z, x, labels)
-            z = self.encoder(x, guess, labels)
-            yield z
+        guess = self.encoder.start(len(x), labels)
+        look = self.encoder.look(x, guess, labels)
+        yield (z := self.encoder(look, guess))
+        for _ in range(1, refinements or self.encoder.config.refinements):
+            guess = self.after(guess, z, x, labels)
+            if not self.encoder.config.slope:
+                look = self.encoder.look(x, guess, labels)
+            yield (z := self.encoder(look, guess))
 
     def after(self, guess: Guess, z: Tensor, x: Tensor, labels: Tensor | None) -> Guess:
         """What the pass after this guess is told, having found z: detached."""
         z = z.detach()
         if not self.encoder.config.slope:
             with torch.no_grad():
-                return Guess(z, self.decode(z, labels).float())
-        change = None if guess.first else z - guess.z
+                return Guess(z, self.draw(z, labels))
         with torch.enable_grad():
             z = z.requires_grad_()
-            x̂ = self.decode(z, labels).float()
-            if not x̂.requires_grad:
-                raise Unsupported("the generator gives no gradient; train with --no-slope")
-            (slope,) = torch.autograd.grad(x̂, z, x - x̂.detach())
-        return Guess(z.detach(), x̂.detach(), slope, change)
+            x̂ = self.draw(z, labels)
+            slope = slope_of(x̂, z, x)
+        return guess.followed(z, x̂, slope)
+
+    def draw(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """Images (B, C, H, W) float32 of latents, by the generator folded where it can be."""
+        if self._folded is None or self._folded[0] != self._state():
+            folded = compiled(self.generator)  # which counts as a change of its buffers
+            self._folded = self._state(), folded
+        return self._folded[1].decode(z, labels).float()
+
+    def _state(self) -> tuple[Any, ...]:
+        """What changes when the generator's weights do."""
+        weights = [*self.generator.parameters(), *self.generator.buffers()]
+        return (self.generator.training, *((id(w), w._version) for w in weights))
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Gaussian:
         """Images (B, C, H, W) → a point each, as a Gaussian of next to no variance."""
@@ -257,6 +304,16 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     if not bfloat16(precision, device):
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
+
+
+def slope_of(x̂: Tensor, z: Tensor, x: Tensor) -> Tensor:
+    """Jᵀ(x − x̂) of images x̂ (B, C, H, W) that were drawn from latents z (B, *latent).
+
+    Raises Unsupported where the generator gives no gradient.
+    """
+    if not x̂.requires_grad:
+        raise Unsupported("the generator gives no gradient; train with --no-slope")
+    return torch.autograd.grad(x̂, z, (x - x̂).detach())[0]
 
 
 @contextmanager

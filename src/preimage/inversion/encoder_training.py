@@ -2,9 +2,11 @@
 
 Of a generated pair the latent is known: ‖E(G(z)) − z‖². Of a real image only the image is: its
 error under G(E(x)), and the distance of features and the critic's opinion where the generator has
-them (f-AnoGAN's izi_f: Schlegl et al. 2019, equation 5). Every pass of the refinement has its loss
-and its own step of the optimizer, and starts from where the pass before it came to, detached
-(Alaluf et al. 2021, §3.2). Pairs are drawn afresh for each step: a fixed set is learned by heart.
+them (f-AnoGAN's izi_f: Schlegl et al. 2019, equation 5). Every pass of the refinement has its loss,
+and starts from where the pass before it came to, detached (Alaluf et al. 2021, §3.2). The slope
+that a pass is told is the gradient of the loss of the one before it: a step goes forward and
+backward through the generator once a pass. Pairs are drawn afresh for each step: a fixed set is
+learned by heart.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from preimage.core import InputError, LatentModel, seeds
 from preimage.core.words import counted
 from preimage.data import Dataset
 from preimage.inversion.closed_form import centre, drawn_labels, start_in_closed_form
-from preimage.inversion.encoder import EncodedModel
+from preimage.inversion.encoder import EncodedModel, Guess, slope_of
 from preimage.training.likelihood import heldout_batches, image_batch
 from preimage.training.losses import non_saturating_generator
 from preimage.training.stage import Batch, Context, Player, Stage, Update
@@ -41,8 +43,8 @@ class Encoding(Stage):
     """Options of training an encoder. Each loss is a share: 1 is what the centre would have."""
 
     steps: int = 1000
-    batch_size: int = 64  # real images, and as many generated ones
-    learning_rate: float = 1e-3
+    batch_size: int = 128  # real images, and as many generated ones
+    learning_rate: float = 3e-3
     ema: float = 0.998
     clip: float = 1.0
     latent: float = 0.02  # weight of ‖E(G(z)) − z‖², of generated images
@@ -86,7 +88,7 @@ class Pair:
 
 
 class EncoderMethod:
-    """One player, the encoder; an update a pass."""
+    """One player, the encoder."""
 
     metric = "heldout_objective"
 
@@ -99,8 +101,9 @@ class EncoderMethod:
 
     def players(self) -> dict[str, Player]:
         encoder = self.model.encoder
-        slow = [*encoder.first.parameters(), *encoder.again.parameters()]
-        slow += [] if encoder.momentum is None else [encoder.momentum]
+        slow = [*encoder.first.parameters()]
+        slow += [] if encoder.again is None else [*encoder.again.parameters()]
+        slow += [] if encoder.descent is None else [encoder.descent.basis, encoder.descent.momentum]
         held = {id(p) for p in slow}
         quick = [p for p in encoder.parameters() if id(p) not in held]
         groups = [(quick, 1.0), (slow, self.config.start_rate)]
@@ -133,19 +136,20 @@ class EncoderMethod:
 
     def updates(self, batch: Batch, *, step: int) -> Iterator[Update]:
         self.measure_scales()
-        pair, count = self.pair(batch), self.model.encoder.config.refinements
-        guess = self.model.encoder.start(len(pair.x), pair.labels)
-        for k in range(count):
-            with self.context.autocast():
-                z = self.model.encoder(pair.seen, guess, pair.labels)
-                x̂ = self.model.decode(z, pair.labels).float()
-                loss, metrics = self.loss(pair, z, x̂, last=k == count - 1)
-                if k == 0 and pair.labels is not None:
-                    loss = loss + F.cross_entropy(self.logits(pair), pair.labels)
-            yield Update("encoder", loss, {**metrics, "loss": loss.detach()})
-            if k < count - 1:
-                with self.context.autocast():
-                    guess = self.model.after(guess, z, pair.seen, pair.labels)
+        encoder, pair = self.model.encoder, self.pair(batch)
+        with self.context.autocast():
+            guess = encoder.start(len(pair.seen), pair.labels)
+            look, metrics = encoder.look(pair.seen, guess, pair.labels), dict[str, Tensor]()
+            loss = pair.seen.new_zeros(())
+            if pair.labels is not None:
+                loss = loss + F.cross_entropy(self.logits(pair), pair.labels)
+            for left in reversed(range(encoder.config.refinements)):
+                if not (guess.first or encoder.config.slope):
+                    look = encoder.look(pair.seen, guess, pair.labels)
+                z = encoder(look, guess)
+                of_pass, guess, metrics = self.loss(pair, z, guess, last=left == 0)
+                loss = loss + of_pass
+        yield Update("encoder", loss, {**metrics, "loss": loss.detach()})
 
     def pair(self, batch: Batch) -> Pair:
         """Real images, and as many generated ones."""
@@ -160,23 +164,41 @@ class EncoderMethod:
         return Pair(x, noisy(x, self.config.noise), labels, z, n)
 
     def loss(
-        self, pair: Pair, z: Tensor, x̂: Tensor, *, last: bool
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of one pass and its parts, each ()."""
-        config, n = self.config, pair.real
-        error = (x̂ - pair.x).square().flatten(1).mean(1) / self.image_scale
+        self, pair: Pair, z: Tensor, guess: Guess, *, last: bool
+    ) -> tuple[Tensor, Guess, dict[str, Tensor]]:
+        """The loss () of a pass that found z, what the next one is told, and parts of the loss."""
+        config, n, at = self.config, pair.real, z.detach().requires_grad_()
+        x̂ = self.model.draw(at, pair.labels)
+        error = (x̂ - pair.seen).square().flatten(1).mean(1) / self.image_scale
         off = (z[n:] - pair.z).flatten(1) / self.model.encoder.scale
         latent = off.square().mean()
-        loss = config.image * error.mean() + config.latent * latent
+        drawn = config.image * error.mean()
+        if last:
+            drawn = drawn + self._looks(pair, x̂[:n])
+        told = self.model.encoder.config.slope and not last
+        slope = slope_of(x̂, at, pair.seen) if told else None
+        gradient = torch.zeros_like(at)
+        if slope is not None:
+            gradient = slope * (-2 * config.image / (error.numel() * x̂[0].numel()))
+            gradient = gradient / self.image_scale
+        elif drawn.requires_grad:
+            (gradient,) = torch.autograd.grad(drawn, at)
+        # Its value is that of `drawn`, and so is its gradient in z.
+        loss = drawn.detach() + (gradient * (z - at.detach())).sum() + config.latent * latent
         metrics = {"error": error[:n].detach().mean(), "latent_error": latent.detach()}
-        if last and self.use_features:
-            distance = self.model.features(x̂[:n]) - self.model.features(pair.x[:n]).detach()
+        return loss, guess.followed(at, x̂, slope), metrics
+
+    def _looks(self, pair: Pair, x̂: Tensor) -> Tensor:
+        """The losses of features and by the critic, of what real images became."""
+        config, n, loss = self.config, pair.real, x̂.new_zeros(())
+        if self.use_features:
+            distance = self.model.features(x̂) - self.model.features(pair.x[:n]).detach()
             loss = loss + config.features * distance.square().mean() / self.feature_scale
-        if last and self.use_critic:
+        if self.use_critic:
             known = None if pair.labels is None else pair.labels[:n]
-            score = self.model.critic(x̂[:n], known)
+            score = self.model.critic(x̂, known)
             loss = loss + config.adversarial * non_saturating_generator(score, score)
-        return loss, metrics
+        return loss
 
     def logits(self, pair: Pair) -> Tensor:
         return self.model.encoder.class_logits(pair.seen)
