@@ -150,16 +150,41 @@ def test_with_the_slope_the_net_sees_an_image_once() -> None:
 
 
 def test_a_generator_is_folded_anew_when_its_weights_have_changed() -> None:
-    net = nn.Sequential(
-        *(nn.Linear(D, 64), nn.Unflatten(1, (4, 4, 4))),
-        *(nn.ConvTranspose2d(4, 1, 4, 2, 1), nn.BatchNorm2d(1), nn.Tanh()),
-    )
+    net = convolutional()
     model = pi.wrap(net, data=DATA, space=LatentSpace((D,))).eval()
     encoder, z = encoded(model), model.space.sample(5)
     assert (encoder.draw(z, None) - model.decode(z)).abs().max() < 1e-5
     with torch.no_grad():
         net[2].weight.mul_(2)
     assert (encoder.draw(z, None) - model.decode(z)).abs().max() < 1e-5
+
+
+def convolutional() -> nn.Sequential:
+    return nn.Sequential(
+        *(nn.Linear(D, 64), nn.Unflatten(1, (4, 4, 4))),
+        *(nn.ConvTranspose2d(4, 1, 4, 2, 1), nn.BatchNorm2d(1), nn.Tanh()),
+    )
+
+
+@pytest.mark.parametrize("first", ["bf16", "fp32"])
+def test_a_folded_generator_serves_either_precision(first: str) -> None:
+    model = pi.wrap(convolutional(), data=DATA, space=LatentSpace((D,))).eval()
+    encoder = started(model)
+    encoder._folded = None
+    x = model.sample(6)
+    precise = torch.stack([encoder.latents(x, precision=p) for p in (first, "fp32")])[1]
+    assert encoder._folded is not None
+    assert encoder._folded[1].refusal is None
+    rough = encoder.latents(x, precision="bf16")
+    assert (rough - precise).norm() < 0.05 * precise.norm()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_training_runs_in_either_precision(precision: str) -> None:
+    model = pi.wrap(convolutional(), data=DATA, space=LatentSpace((D,)))
+    options = {"steps": 2, "batch_size": 4, "pairs": 64, "net": MLP((8,)), "device": "cpu"}
+    encoder = pi.train_encoder(model, precision=precision, **options)
+    assert encoder.latents(model.eval().sample(2)).isfinite().all()
 
 
 def trainer(model: pi.LatentModel, *, steps: int, slope: bool = True) -> Trainer:

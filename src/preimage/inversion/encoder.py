@@ -248,16 +248,25 @@ class EncodedModel(LatentModel):
         return guess.followed(z, x̂, slope)
 
     def draw(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Images (B, C, H, W) float32 of latents, by the generator folded where it can be."""
-        if self._folded is None or self._folded[0] != self._state():
-            folded = compiled(self.generator)  # which counts as a change of its buffers
-            self._folded = self._state(), folded
-        return self._folded[1].decode(z, labels).float()
+        """Images (B, C, H, W) float32 of latents, by the generator folded where it can be.
+
+        It is folded anew when weights have changed, but for changes made through `.data`.
+        """
+        kind = z.device.type
+        low = torch.bfloat16 if torch.is_autocast_enabled(kind) else torch.float32
+        with torch.autocast(kind, enabled=False):  # a graph has a precision of its own
+            if self._folded is None or self._folded[0] != self._state():
+                folded = compiled(self.generator)  # which counts as a change of its buffers
+                self._folded = self._state(), folded
+            folded = self._folded[1]
+            if folded.refusal is None:
+                return folded.decode(z.float(), labels, dtype=low)
+        return self.decode(z, labels).float()
 
     def _state(self) -> tuple[Any, ...]:
-        """What changes when the generator's weights do."""
+        """What changes when the generator's weights do, or the device they are on."""
         weights = [*self.generator.parameters(), *self.generator.buffers()]
-        return (self.generator.training, *((id(w), w._version) for w in weights))
+        return (self.generator.training, *((id(w), w._version, w.data_ptr()) for w in weights))
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Gaussian:
         """Images (B, C, H, W) → a point each, as a Gaussian of next to no variance."""

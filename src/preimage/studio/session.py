@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import math
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +29,8 @@ DEAD = 0.05  # standard deviations of the prior: a number that varies less does 
 
 
 def run_id(path: Path) -> str:
-    return secrets.token_hex(4)
+    """The same in every studio: a page whose studio was started again goes on as it was."""
+    return hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
 
 
 def about(studio: Studio) -> dict[str, Any]:

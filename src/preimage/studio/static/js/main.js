@@ -75,7 +75,11 @@ async function start() {
   };
 
   studio.events.subscribe("session", () => renew(studio));
-  studio.events.subscribe("open", (again) => again && renew(studio));
+  studio.events.subscribe("open", async (again) => {
+    if (!again) return;
+    await renew(studio).catch(() => {}); // lost once more: it is asked for when it is back
+    live.renew(args.shown());
+  });
   for (const news of ["geodesic", "latent"]) studio.events.subscribe(news, () => live.renew(args.shown()));
   studio.events.subscribe("map", () => live.forget());
   name(place("run"), studio);

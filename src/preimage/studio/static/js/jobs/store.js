@@ -42,7 +42,10 @@ export class Jobs {
   /** Its server may be a new one, which counts revisions anew. @param {boolean} again */
   #opened(again) {
     if (again) for (const job of this.all.values()) job.revision = 0;
-    this.load().catch(() => {}); // it is gone once more, and will be asked when it is back
+    const curves = again ? [...this.all.values()].filter((job) => job.points?.length) : [];
+    this.load()
+      .then(() => Promise.all(curves.map((job) => this.whole(job.id))))
+      .catch(() => {}); // it is gone once more, and will be asked when it is back
   }
 
   /** What is known of a job with this. @param {Job} job @returns {Job} */

@@ -188,7 +188,12 @@ export async function openMap(place, studio, picker) {
 
   // A better map may follow the first one, or more be known of its points.
   studio.events.subscribe("map", renew);
-  studio.events.subscribe("open", async (again) => again && renew(await studio.api("map")));
+  studio.events.subscribe("open", async (again) => {
+    if (!again) return;
+    const before = about;
+    const next = await studio.api("map").catch(() => null);
+    if (next && about === before) renew(next); // or news have overtaken the answer
+  });
 
   /** @param {any} next */
   async function renew(next) {
