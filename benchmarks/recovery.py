@@ -181,12 +181,20 @@ def own_encoder(g: Generator, counts: Counts, _: Row) -> Row | None:
     return _encoded(find, g, counts)
 
 
-def learned_encoder(g: Generator, counts: Counts, _: Row) -> Row | None:
-    """An encoder trained afterwards, alone, on real images."""
+def encoders(g: Generator, counts: Counts, rows: Row) -> Row | None:
+    """Of ours: encoders alone, beside a search and the textbook loop, all in this run."""
     if not g.ours:
         return None
-    ready = ours.encoder(g)
-    return {**_encoded(ready.find, g, counts), **facts(ready)}
+    ready = ours.prepared(g, fold=True, first=counts.first)
+    learned = ours.encoder(g) if g.name in ours.ENCODERS else None
+    return {
+        "textbook": generated(baselines.textbook, g, counts.slow),
+        "search": {**timed(ready.find, g, None, g.real[: counts.real]), **facts(ready)},
+        "own": own_encoder(g, counts, rows),
+        "learned": learned and {**_encoded(learned.find, g, counts), **facts(learned)},
+        "machine": machine.machine(),
+        "commit": machine.commit(ROOMS),
+    }
 
 
 def _encoded(find: Found, g: Generator, counts: Counts) -> Row:
@@ -255,7 +263,7 @@ ROWS: dict[str, Callable[[Generator, Counts, Row], Row | None]] = {
     "ours, starts, real": partial(own_real, starts=STARTS),
     "ours, few, real": partial(own_real, steps=FEW),
     "own encoder, real": own_encoder,
-    "learned encoder, real": learned_encoder,
+    "encoders": encoders,
     "verdict": verdict,
     "memory": memory,
     "picture": picture,

@@ -18,11 +18,10 @@ from preimage.inversion.inverter import Inverter
 from preimage.inversion.settings import Settings
 from preimage.inversion.stream import Inverting, Targets
 
-ENCODERS = {  # generator → steps of training, passes over an image
-    "mnist-gan": (250, 5),
-    "mnist-dcgan": (8, 8),
-    "mnist-vae-conv": (8, 12),
-    "faces-vae-conv": (8, 12),
+ENCODERS = {  # generator, where its own is none or too far off → net, steps of training, passes
+    "mnist-gan": ("mlp", 2000, 4),
+    "mnist-dcgan": ("mlp", 3000, 3),
+    "mnist-vae-conv": ("mlp", 1200, 4),
 }
 
 
@@ -59,13 +58,13 @@ def prepared(
 
 def encoder(g: Generator) -> Ready:
     """An encoder learned beside one of our runs, alone; trained once, and kept with the run."""
-    steps, passes = ENCODERS[g.name]
-    note = WORK / f"{g.name}-encoder-{steps}-{passes}.json"
+    net, steps, passes = ENCODERS[g.name]
+    note = WORK / f"{g.name}-encoder-{net}-{steps}-{passes}.json"
     assert g.run is not None  # only ours have one
     if not note.exists():
         start = time.process_time()
         options: dict[str, Any] = {"seed": 0, "device": "cpu", "validations": 1, "replace": True}
-        pi.train_encoder(g.run, steps=steps, refinements=passes, **options)
+        pi.train_encoder(g.run, net=net, steps=steps, refinements=passes, **options)
         note.write_text(json.dumps({"cpu_seconds": time.process_time() - start}))
     encoded = pi.load_encoder(g.run, g.model)
 

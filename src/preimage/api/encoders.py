@@ -73,7 +73,7 @@ def encoder_training(
     out: the folder to write to; unset, `encoder` in the run's; a model without `out` is trained in
         memory, and `job.average` is what comes of it.
     net: a key of `NETS`, or any backbone's config.
-    refinements: passes over an image, each of which sees what came of the one before.
+    refinements: passes over an image, each of which goes on from what came of the one before.
     slope: whether the later passes are told Jᵀ(x − G(z)), the slope of the squared error: each is
         then more than twice as dear, and worth more than two.
     steps, minutes: the length of training.
