@@ -22,6 +22,7 @@ from preimage.studio.app import Studio
 from preimage.studio.atlas import Atlas
 from preimage.studio.mapping import better_chart
 from preimage.studio.points import Points, points_of
+from preimage.studio.session import run_id
 from preimage.studio.workspace import Workspace
 
 Opened = Callable[[Path], Workspace]
@@ -220,6 +221,12 @@ def test_another_run_is_opened_when_it_is_asked_for(client: TestClient, studio: 
     assert client.post("/api/open", json={"id": "nothing"}).status_code == 400
     client.post("/api/open", json={"id": first["id"]})
     assert client.get("/api/session").json()["name"] == "digits"
+
+
+def test_a_run_has_the_same_id_in_every_studio(studio: Studio) -> None:
+    first, second = studio.runs.values()
+    assert list(studio.runs) == [run_id(first), run_id(second)]
+    assert run_id(first) != run_id(second)
 
 
 def test_a_run_that_is_none_says_so(tmp_path: Path) -> None:

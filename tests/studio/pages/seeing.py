@@ -14,6 +14,14 @@ from PIL import Image
 
 HOSTILE = "<img src=x onerror=document.title='hacked'>"
 PATIENCE = 20.0  # seconds: other tests may run beside
+KEEP_SOCKETS = """const Real = WebSocket;
+window.events = [];
+window.WebSocket = class extends Real {
+  constructor(address) {
+    super(address);
+    if (address.endsWith("/events")) window.events.push(this);
+  }
+};"""
 
 
 def encoded(state: dict[str, Any]) -> str:

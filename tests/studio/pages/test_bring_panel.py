@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 import numpy as np
 import pytest
 from PIL import Image
-from seeing import pixels, rendered, state_of, until
+from seeing import KEEP_SOCKETS, pixels, rendered, state_of, until
 
 from preimage.studio.jobs.folder import ENDED
 
@@ -32,14 +32,6 @@ DROP = """text => {
   for (const kind of ["dragover", "drop"])
     zone.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
 }"""
-KEEP_SOCKETS = """const Real = WebSocket;
-window.events = [];
-window.WebSocket = class extends Real {
-  constructor(address) {
-    super(address);
-    if (address.endsWith("/events")) window.events.push(this);
-  }
-};"""
 ON_PANEL, ON_PICTURE = (
     DROP.replace("WHERE", w) for w in ("'.panel-bring .panel-inner'", "'#view'")
 )

@@ -6,7 +6,7 @@ from urllib.parse import urljoin
 
 import numpy as np
 import pytest
-from seeing import encoded, picture, pixels, rendered, settles_at, state_of, until
+from seeing import KEEP_SOCKETS, encoded, picture, pixels, rendered, settles_at, state_of, until
 
 pytestmark = pytest.mark.slow
 SAMPLE = {"base": {"kind": "sample", "seed": 5}, "moves": {}, "dims": {}, "label": None}
@@ -153,3 +153,13 @@ def test_another_run_is_opened_from_the_bar(open_page):
     assert page.locator(".classes").count() == 0
     page.get_by_label("Run").select_option(label="told")  # as the next test expects it
     until(page, "document.title.startsWith('told')")
+
+
+def test_a_page_whose_connection_is_back_is_as_it_was(open_page):
+    page = open_page(state={"base": {"kind": "sample", "seed": 4}}, script=KEEP_SOCKETS)
+    before = state_of(page)
+    page.evaluate("window.stays = true; events[0].close()")
+    with page.expect_response("**/api/session"):  # what may have changed meanwhile
+        until(page, "events.length === 2 && events[1].readyState === WebSocket.OPEN")
+    assert page.evaluate("window.stays")
+    assert state_of(page) == before
