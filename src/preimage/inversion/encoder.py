@@ -165,8 +165,7 @@ class Descent(nn.Module):
         self.out = zeroed(nn.Linear(hidden, d))
 
     def forward(self, h: Tensor, u: Tensor, slope: Tensor, before: Tensor) -> Tensor:
-        """What `of_image` sees (B, hidden), latents, slopes and the change before, each (B, d) → Δ
-        (B, d)."""
+        """Δ (B, d) of what `of_image` sees, h (B, hidden), and (B, d) each of the rest."""
         step = (slope @ self.basis).float()
         hidden = leaky(h + self.of_guess(torch.cat([u, step, before], 1)))
         Δ = (step + self.out(hidden).float()) @ self.basis.T
