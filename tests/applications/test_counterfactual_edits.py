@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,16 @@ def test_what_only_a_direction_knows_moves_after_it(model, planted, found) -> No
     assert {n: rows.shape[1] for n, rows in strip.strips.items()} == {"age": 2, "smile": 2}
     with pytest.raises(InputError, match="nothing to keep by the name 'glasses'"):
         mover({"smile": smile}, found, by={"age": 1, "smile": 1}, keep=["glasses"])
+
+
+def test_what_counterfactuals_could_not_learn_goes_along_its_direction(model, found) -> None:
+    w = torch.randn(D, generator=seeded(5))
+    age = Direction("age", w / (w @ w), owner(model), "planted", normal=w)
+    assert isinstance(mover({"age": age}, found, by={"age": 1}), Counterfactuals)
+    blind = copy.deepcopy(found)
+    blind.reader.r_squared[blind.index("age")] = -0.1
+    assert isinstance(mover({"age": age}, blind, by={"age": 1}), Moves)
+    assert isinstance(mover({}, blind, by={"age": 1}), Counterfactuals)
 
 
 def test_no_image_hangs_on_another(model, planted, found) -> None:

@@ -146,6 +146,38 @@ def test_what_an_image_has_already_it_keeps(model, known, x, z) -> None:
     assert torch.equal(no.images[reading < 0], x[reading < 0])
 
 
+@pytest.mark.parametrize(
+    ("meaning", "asked", "codes"),
+    [
+        (("line", "loop"), "loop", 1),
+        (("line", "loop"), "line", 0),
+        (("1", "2"), "1", 0),
+        (("1", "2"), 2, 1),
+        (("0", "1"), "1", 1),
+        (("nan", "inf"), "inf", 1),
+    ],
+)
+def test_an_attribute_of_two_values_is_told_by_either(model, known, x, z, meaning, asked, codes):
+    kind = {"kind": replace(known["smile"], name="kind", meaning=meaning)}
+    found = edited(model, kind, x, z, to={"kind": asked})
+    same = edited(model, kind, x, z, to={"kind": ("no", "yes")[codes]})
+    assert torch.equal(found.moved, same.moved)
+    reading = 0.4 + 0.5 * kind["kind"].read(found.moved)
+    assert bool((reading >= 1 - 1e-5 if codes else reading <= 1e-5).all())
+    low, high = (1, 2) if meaning == ("1", "2") else (0, 1)
+    assert torch.allclose(found.after["kind"], low + (high - low) * reading, atol=1e-4)
+    half = edited(model, kind, x, z, to={"kind": (low + high) / 2})
+    assert torch.allclose(0.4 + 0.5 * kind["kind"].read(half.moved), torch.tensor(0.5), atol=1e-4)
+
+
+def test_a_direction_that_reads_nothing_is_said_to(model, known, x, z) -> None:
+    report = {"accuracy": {"value": 0.55, "low": 0.4, "high": 0.7}}
+    blind = {"smile": replace(known["smile"], report=report), "age": known["age"]}
+    found = edited(model, blind, x, z, by={"smile": 1, "age": 1})
+    assert found.notes == (("'smile' tells images no better than chance",),) * len(x)
+    assert edited(model, known, x, z, by={"smile": 1}).notes == ((),) * len(x)
+
+
 def test_of_a_calibrated_direction_one_unit_is_one_unit(model, known, x, z) -> None:
     age = replace(known["age"], vector=known["age"].vector / 0.7, report={"slope": {"value": 0.7}})
     found = edited(model, {"age": age}, x, z, to={"age": 0.9})
@@ -269,6 +301,8 @@ def test_python_edits_what_a_person_calls_images(model, known, x, z) -> None:
         ({"to": {"smile": "ja"}}, "'ja' is no number; give one, as in smile=0.8, or smile=yes"),
         ({"to": {"left": 1}}, "found without labels"),
         ({"by": {"smile": 1}, "to": {"smile": 1}}, "give one of --by and --to"),
+        ({"by": {"smile": 1e300}}, "--by smile=1e+300 is out of all reach"),
+        ({"to": {"smile": "1e300"}}, "--to smile=1e300 is out of all reach"),
         ({"by": {"smile": 1}, "keep": ["smile"]}, "'smile' cannot move and be kept"),
         ({"by": {"hair:red": 1}, "keep": ["hair"]}, "cannot move and be kept"),
         ({"by": {"smile": 1}, "keep": ["glases"]}, "did you mean 'glasses'"),
@@ -291,7 +325,7 @@ def test_a_direction_of_another_model_or_space_is_refused(model, known, x, z) ->
     with pytest.raises(InputError, match="fitted on model 0123"):
         edited(model, other, x, z, by={"smile": 1})
     other = {"smile": replace(known["smile"], space="w")}
-    with pytest.raises(InputError, match="no latent space 'w'"):
+    with pytest.raises(InputError, match="of a latent space 'w'"):
         edited(model, other, x, z, by={"smile": 1})
 
 

@@ -221,6 +221,9 @@ def test_counterfactuals_are_fitted_listed_used_and_removed(preimage, run, sides
     assert Path(fitted.json["file"]) == run / "counterfactual.safetensors"
     assert fitted.json["examples"] == 60
     assert [row["name"] for row in fitted.json["attributes"]] == ["round", "ink", "mark"]
+    unread = [row["name"] for row in fitted.json["attributes"] if row["r_squared"] <= 0]
+    said = preimage("direction", run, "--list").out
+    assert ("by its mean: " + ", ".join(unread) in said) == bool(unread)
     listed = preimage("direction", run, "--list", "--json").json
     assert listed["directions"] == []
     assert listed["counterfactual"]["attributes"] == fitted.json["attributes"]

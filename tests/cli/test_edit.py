@@ -168,6 +168,7 @@ def test_a_class_is_found_where_the_model_needs_one(preimage, cvae, photos, here
         (["--by", "smile=1", "--by", "smile=2"], "given twice"),
         (["--to", "smile=ja"], "'ja' is no number; give one, as in smile=0.8"),
         (["--by", "smile=1", "--to", "smile=1"], "give one of --by and --to"),
+        (["--by", "smile=1", "--strip", "0..nan"], "--strip nan: 'nan' is no number"),
         (["--by", "smile=1", "--keep", "smile"], "cannot move and be kept at once"),
         (["--by", "smile=1", "--keep", "hiar"], "no"),
         (["--by", "other=1"], "fitted on model 0123456789abcdef"),

@@ -38,8 +38,13 @@ def direction(
         offset=0.1,
         mean=-2.5,
         deviation=3.0,
+        meaning=("no", "yes"),
         conditioned=("age", "haar-länge"),
-        report={"examples": 7, "accuracy": {"value": 0.9}, "correlations": {"age": 0.25}},
+        report={
+            "examples": 7,
+            "accuracy": {"value": 0.9, "low": 0.8, "high": 1.0},
+            "correlations": {"age": 0.25},
+        },
     )
 
 
@@ -125,6 +130,12 @@ def test_files_that_are_no_directions_are_refused(tmp_path: Path) -> None:
         json.dumps({**facts, "conditioned": "age"}),
         json.dumps({**facts, "unknown": 3}),
         json.dumps({**facts, "report": []}),
+        json.dumps({**facts, "report": {"accuracy": "x"}}),
+        json.dumps({**facts, "report": {"accuracy": {"value": 1}}}),
+        json.dumps({**facts, "report": {"correlations": {"age": None}}}),
+        json.dumps({**facts, "deviation": 0}),
+        json.dumps({**facts, "meaning": [1, 2]}),
+        json.dumps({**facts, "meaning": "no"}),
         json.dumps({k: v for k, v in facts.items() if k != "model"}),
     ):
         save_file(vector, path, None if header is None else {"direction": header})

@@ -19,7 +19,7 @@ from preimage.api.observations import source as observed
 from preimage.api.photographs import photographs, read_mask
 from preimage.applications.counterfactuals import MOVES, mover
 from preimage.applications.editing import Edit, Editor
-from preimage.applications.moves import Mover, Value
+from preimage.applications.moves import Mover, Value, strength
 from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
 from preimage.exploration.counterfactual import Counterfactual
@@ -89,7 +89,7 @@ def edit(
     ready = model if isinstance(model, Inverter) else inverter(model, device=device)
     run = None if isinstance(model, Inverter | LatentModel) else Path(model)
     moves = mover_of(run, directions, counterfactual, move, by=by, to=to, keep=keep)
-    editor = _editor(ready, moves, residual, tune, seed)
+    editor, strip = _editor(ready, moves, residual, tune, seed), _strip(strip)
     opened = None if run is None else Run.open(run)
     source = observed(images, ready.model.data, progress, run=opened)
     given = labels_of(ready.model, source, labels, label)
@@ -146,7 +146,7 @@ def edit_files(
     opened = Run.open(Path(run))
     ready = inverter(run, device=device)
     moves = mover_of(opened.path, directions, counterfactual, move, by=by, to=to, keep=keep)
-    editor = _editor(ready, moves, residual, tune, seed)
+    editor, strip = _editor(ready, moves, residual, tune, seed), _strip(strip)
     ready.model.labels_for(1, label)  # or say that there is no such class
     pictures, skipped = _pictures(images, opened, progress)
 
@@ -158,7 +158,7 @@ def edit_files(
         "run": str(run), "source": str(images), "move": move,
         "by": {name: float(s) for name, s in (by or {}).items()}, "to": dict(to or {}),
         "keep": list(keep), "mask": None if mask is None else str(mask), "residual": residual,
-        "tune": editor.tune, "strip": list(strip), "method": method, "label": label, "seed": seed,
+        "tune": editor.tune, "strip": strip, "method": method, "label": label, "seed": seed,
     }  # fmt: skip
     return FiledEdit(
         pictures, editor, found, folder, settings=settings, n=n, strip=strip, skipped=skipped,
@@ -195,6 +195,10 @@ def mover_of(
     return mover(
         {} if move == "counterfactual" else known(run, directions, needed), counterfactual, **asked
     )
+
+
+def _strip(strengths: Sequence[float]) -> list[float]:
+    return [strength(s, f"--strip {s}", "-3..3") for s in strengths]
 
 
 def _mask(path: PathLike) -> np.ndarray:

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from preimage.applications.moves import WORDS, Mover, Moves, Value, Wanted, check_space, number
+from preimage.applications.moves import (
+    WORDS,
+    Mover,
+    Moves,
+    Value,
+    Wanted,
+    check_space,
+    number,
+    spoken,
+    strength,
+)
 from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
 from preimage.exploration.counterfactual import Counterfactual
@@ -44,7 +54,7 @@ class Counterfactuals:
         Raises InputError for an attribute or a value that is none, for one that is to move twice,
         and for one that is to move and to stay; all others stay whether they are named or not.
         """
-        strengths = {n: number(s, f"--by {n}={s}", f"{n}=2") for n, s in (by or {}).items()}
+        strengths = {n: strength(s, f"--by {n}={s}", f"{n}=2") for n, s in (by or {}).items()}
         for name in strengths:
             _column(found, name)
         wanted: dict[str, Wanted] = {}
@@ -149,12 +159,15 @@ def mover(
 ) -> Mover:
     """By counterfactuals what they know, and then along directions what is left.
 
+    What they were too few examples to learn goes along its direction, where there is one.
+
     Raises InputError as both do; where both move, for what is to be kept and is no direction.
     """
     by, to = by or {}, to or {}
     if found is None:
         return Moves.of(known, by=by, to=to, keep=keep)
-    rest = [name for name in (*by, *to) if not knows(found, name)]
+    learned = {name for name in names(found) if reads(found, name) or name not in known}
+    rest = [name for name in (*by, *to) if name not in learned]
     if lost := [name for name in rest if name not in known]:
         mend = nearest_name(lost[0], {*names(found), *known})
         raise InputError(f"no attribute or direction '{lost[0]}'; {mend}")
@@ -180,6 +193,12 @@ def mover(
 
 def knows(found: Counterfactual, name: str) -> bool:
     return name in names(found)
+
+
+def reads(found: Counterfactual, name: str) -> bool:
+    """Whether images tell it better than its mean does."""
+    rows = zip(found.columns, found.reader.r_squared.tolist(), strict=True)
+    return any(not r <= 0 for c, r in rows if name in (c.name, c.group))
 
 
 def names(found: Counterfactual) -> set[str]:
@@ -213,11 +232,9 @@ def _wanted(found: Counterfactual, name: str, value: Value) -> tuple[str, Wanted
         return _wanted(found, f"{name}:{value}", "yes")
     j = found.index(name)
     column, given = found.columns[j], f"--to {name}={value}"
-    if column.meaning is not None and value in column.meaning:
-        value = "no" if value == column.meaning[0] else "yes"
-    amount, side = WORDS.get(value, (value, 0))
+    amount, side = WORDS.get(spoken(value, column.meaning), (value, 0))
     amount = number(amount, given, f"{name}=0.8, or {name}=yes")
     if column.binary and amount not in (0, 1):
         raise InputError(f"{given}: an image has '{name}' or not; give yes or no")
     reading = (amount - found.mean[j].item()) / found.deviation[j].item()
-    return name, Wanted(reading, 0 if column.binary else side)
+    return name, Wanted(strength(reading, given, f"{name}=0.8"), 0 if column.binary else side)

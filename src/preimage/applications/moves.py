@@ -23,6 +23,7 @@ from preimage.exploration.conditioning import conditioned, kept
 from preimage.exploration.direction import Direction
 
 SOLVABLE = 1e-6  # of the readings' effects on one another: below, wanted readings exclude another
+FARTHEST = 1e4  # standard deviations
 Value = float | str  # a number, perhaps as a person typed it; of a wanted reading also a word
 WORDS = {"no": (0.0, -1), "yes": (1.0, 1)}
 """Of an attribute of two values: what is to be read, and that more of it does no harm."""
@@ -97,7 +98,7 @@ class Moves:
             )
         staying = kept(keep, known)
         directions = {n: conditioned(_known(n, known), staying) for n in (*by, *to)}
-        strengths = {n: number(s, f"--by {n}={s}", f"{n}=2") for n, s in by.items()}
+        strengths = {n: strength(s, f"--by {n}={s}", f"{n}=2") for n, s in by.items()}
         wanted = {n: _wanted(n, value, directions[n]) for n, value in to.items()}
         return Moves(directions, strengths, wanted)
 
@@ -118,13 +119,16 @@ class Moves:
     def readings(self, z: Tensor, strengths: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As the strengths promise; of latents as they are where the strengths are none."""
         return {
-            name: (d.mean + d.deviation * reading).float()
+            name: (low + (high - low) * (d.mean + d.deviation * reading)).float()
             for name, reading in self._standardised(z, strengths).items()
             for d in (self.directions[name],)
+            for low, high in (d.sides,)
         }
 
     def notes(self, z: Tensor, strengths: Mapping[str, Tensor]) -> list[tuple[str, ...]]:
-        return [()] * len(z)
+        unread = (name for name in strengths if self.directions[name].unread)
+        said = tuple(f"'{name}' tells images no better than chance" for name in unread)
+        return [said] * len(z)
 
     def _standardised(self, z: Tensor, strengths: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the directions that read something will read, in standard deviations: (B,) each."""
@@ -169,9 +173,21 @@ def _wanted(name: str, value: Value, direction: Direction) -> Wanted:
         raise InputError(
             f"'{name}' was found without labels, so nothing can be read of it; use --by {name}=2"
         )
-    amount, side = WORDS.get(str(value), (value, 0))
-    wanted = number(amount, f"--to {name}={value}", f"{name}=0.8, or {name}=yes")
-    return Wanted((wanted - direction.mean) / direction.deviation, side)
+    given, (low, high) = f"--to {name}={value}", direction.sides
+    amount, side = WORDS.get(said := spoken(value, direction.meaning), (value, 0))
+    amount = number(amount, given, f"{name}=0.8, or {name}=yes")
+    if said not in WORDS:
+        amount = (amount - low) / (high - low)
+    reading = (amount - direction.mean) / direction.deviation
+    return Wanted(strength(reading, given, f"{name}=yes"), side)
+
+
+def spoken(value: Value, meaning: tuple[str, str] | None) -> str:
+    """Yes or no for what an attribute of two values is called, anything else as it is."""
+    text = value if isinstance(value, str) else f"{value:g}"
+    if meaning is not None and text in meaning:
+        return "no" if text == meaning[0] else "yes"
+    return text
 
 
 def number(value: Value, given: str, example: str) -> float:
@@ -182,6 +198,14 @@ def number(value: Value, given: str, example: str) -> float:
         found = float("nan")
     if not abs(found) < float("inf"):
         raise InputError(f"{given}: '{value}' is no number; give one, as in {example}")
+    return found
+
+
+def strength(value: Value, given: str, example: str) -> float:
+    """The same of so many standard deviations. Raises InputError where nothing goes so far."""
+    found = number(value, given, example)
+    if abs(found) > FARTHEST:
+        raise InputError(f"{given} is out of all reach; give less, as in {example}")
     return found
 
 

@@ -19,6 +19,7 @@ WAYS = (
     "--remove or --from"
 )
 COUNTERFACTUAL = "counterfactual"  # the name it is listed and removed by
+MORE = "give more images, or clearer ones"
 STARTS = 4  # samples on the sheet of a single direction
 
 
@@ -181,6 +182,7 @@ def direction(
     }
     lines = [_table(result["directions"])]
     lines += [f"alike: {a} and {b}" for a, b in result["alike"]]
+    lines += [f"'{d.name}' tells images no better than chance; {MORE}" for d in found if d.unread]
     lines.append(f"saved in {run / 'directions'}; sheet: {sheet}")
     show(result, "\n".join(lines), as_json=as_json)
 
@@ -202,13 +204,17 @@ def _learned(found: Counterfactual) -> str:
     """Of how many images, and how well each attribute is read, in a line or a few."""
     rows = zip(found.columns, found.reader.r_squared.tolist(), strict=True)
     title = f"{COUNTERFACTUAL}: of {found.examples} images"
-    return f"{title}\n" + table(["attribute", "R²"], [[c.name, f"{r:.2f}"] for c, r in rows])
+    rows = [(c.name, r) for c, r in rows]
+    text = f"{title}\n" + table(["attribute", "R²"], [[name, f"{r:.2f}"] for name, r in rows])
+    if unread := [name for name, r in rows if r <= 0]:
+        text += f"\nread no better than by its mean: {', '.join(unread)}; {MORE}"
+    return text
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
     """What is known of each direction, in a line."""
     seen = any("share" in row for row in rows)
-    header = ["name", "method", "examples", "reads", "unit in images", "goes with"]
+    header = ["name", "from → to", "method", "examples", "reads", "unit in images", "goes with"]
     header += ["pixels"] if seen else []
     return table(header, [_cells(row) + ([_percent(row["share"])] if seen else []) for row in rows])
 
@@ -229,6 +235,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     most = max(others, key=lambda k: abs(others[k]), default=None)
     return [
         row["name"],
+        " → ".join(row["meaning"]) if row.get("meaning") else "–",
         row["method"],
         str(row.get("examples", "–")),
         reads,

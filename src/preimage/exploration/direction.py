@@ -7,6 +7,7 @@ tell, and w·n = 1: moving by s moves the reading by s.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from preimage.core import InputError, LatentModel
 from preimage.inversion.fingerprint import fingerprint
+
+CHANCE = 0.5  # accuracy of guessing, each of two classes counting half
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,7 @@ class Direction:
     offset: float = 0.0  # c of the reading
     mean: float = 0.0  # of the attribute, in its own units
     deviation: float = 1.0  # of the attribute, in its own units
+    meaning: tuple[str, str] | None = None  # of one of two values: what 0 and 1 of these units are
     conditioned: tuple[str, ...] = ()  # attributes that are meant to stay as they are
     report: dict[str, object] = field(default_factory=dict)  # accuracy, …: JSON values
 
@@ -53,6 +57,23 @@ class Direction:
             raise InputError(f"'{self.name}' was found without labels: it reads nothing")
         return (z * self.normal.to(z)).flatten(1).sum(1) + self.offset
 
+    @property
+    def sides(self) -> tuple[float, float]:
+        """The numbers that 0 and 1 stand for: themselves, where the two values are words."""
+        try:
+            low, high = map(float, self.meaning or ())
+        except ValueError:
+            return 0.0, 1.0
+        return (low, high) if math.isfinite(high - low) and low != high else (0.0, 1.0)
+
+    @property
+    def unread(self) -> bool:
+        """Whether, by its report, it tells images no better than chance would."""
+        accuracy, r_squared = self.report.get("accuracy"), self.report.get("r_squared")
+        if isinstance(accuracy, dict):
+            return accuracy["low"] <= CHANCE
+        return isinstance(r_squared, dict) and r_squared["value"] <= 0
+
     def named(self, name: str) -> Direction:
         return replace(self, name=name)
 
@@ -64,6 +85,11 @@ class Direction:
             raise InputError(
                 f"direction '{self.name}' was fitted on model {self.model}, and this is model "
                 f"{weights}; fit it again with: preimage direction"
+            )
+        if self.space is not None and self.space not in model.spaces:
+            raise InputError(
+                f"direction '{self.name}' is of a latent space '{self.space}', which this model "
+                "does not have; fit it again with: preimage direction"
             )
         shape = model.named_space(self.space).shape
         if self.vector.shape != shape:
@@ -91,6 +117,7 @@ def summary(direction: Direction) -> dict[str, object]:
         "method": direction.method,
         "mean": direction.mean,
         "deviation": direction.deviation,
+        "meaning": None if direction.meaning is None else list(direction.meaning),
         "conditioned": list(direction.conditioned),
         **direction.report,
     }

@@ -80,6 +80,7 @@ def fit_jointly(
             offset=float(c[j]),
             mean=float(x[:, j].mean()),
             deviation=float(x[:, j].std()),
+            meaning=a.meaning,
             conditioned=tuple(dict.fromkeys(g for g in groups if g != a.group)),
             report={
                 **quality(a, readings[:, j]),

@@ -116,6 +116,7 @@ def fit(
         offset=float(c),
         mean=float(a.mean()),
         deviation=float(a.std()),
+        meaning=attribute.meaning,
         report={
             **quality(attribute, readings),
             "correlations": correlations(attribute, readings, others or {}),

@@ -28,6 +28,9 @@ FOLDER, ENDING = "directions", ".safetensors"
 KEY = "direction"  # in the header
 LONGEST = 100  # letters of a name
 TENSORS = ("vector", "normal")
+MEASURED = {  # in a report, and of each what is shown
+    "accuracy": ("value", "low", "high"), "r_squared": ("value",), "slope": ("value",),
+}  # fmt: skip
 NAMES = re.compile(r"\w(?:[\w .+:-]*[\w+-])?")  # '=' separates a strength; ':' becomes '=' in files
 
 
@@ -77,7 +80,12 @@ def import_direction(path: Path) -> Direction:
         facts = json.loads(header or "")
         if not isinstance(facts["conditioned"], list):
             raise TypeError
-        direction = Direction(**tensors, **{**facts, "conditioned": tuple(facts["conditioned"])})
+        if not isinstance(facts.get("meaning"), list | None):
+            raise TypeError
+        facts["conditioned"] = tuple(facts["conditioned"])
+        if facts.get("meaning") is not None:
+            facts["meaning"] = tuple(facts["meaning"])
+        direction = Direction(**tensors, **facts)
         _check(direction)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
@@ -137,13 +145,15 @@ def _absent(run: Path, name: str) -> InputError:
 def _check(direction: Direction) -> None:
     """Raises TypeError or ValueError where a field is not what it must be."""
     words = (direction.name, direction.model, direction.method)
-    numbers = (direction.offset, direction.mean, direction.deviation)
+    meaning = direction.meaning
     right = (
         all(isinstance(word, str) for word in words)
         and isinstance(direction.space, str | None)
-        and all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
+        and all(map(_is_number, (direction.offset, direction.mean, direction.deviation)))
+        and direction.deviation > 0
+        and (meaning is None or (len(meaning) == 2 and all(isinstance(m, str) for m in meaning)))
         and all(isinstance(name, str) for name in direction.conditioned)
-        and isinstance(direction.report, dict)
+        and _is_report(direction.report)
         and bool(direction.vector.isfinite().all())
         and (direction.normal is None or direction.normal.shape == direction.vector.shape)
         and (direction.normal is None or bool(direction.normal.isfinite().all()))
@@ -151,3 +161,23 @@ def _check(direction: Direction) -> None:
     if not right:
         raise TypeError
     check_name(direction.name)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _is_report(report: object) -> bool:
+    """Whether what is shown of it can be."""
+    if not isinstance(report, dict):
+        return False
+    numbers = [report[key] for key in ("examples", "explained", "singular_value") if key in report]
+    correlations = report.get("correlations", {})
+    if not isinstance(correlations, dict):
+        return False
+    for key, parts in MEASURED.items():
+        if (measure := report.get(key)) is not None:
+            if not isinstance(measure, dict):
+                return False
+            numbers += [measure.get(part) for part in parts]
+    return all(map(_is_number, [*numbers, *correlations.values()]))
