@@ -12,6 +12,7 @@ from preimage.exploration.attributes import Attribute, attribute, columns
 from preimage.exploration.joint import fit_jointly
 from preimage.exploration.labelled import METHODS, fit
 from preimage.exploration.validation import balanced, folds, r_squared
+from preimage.runs.directions import check_name
 
 N, D = 4000, 16
 
@@ -243,6 +244,18 @@ def test_columns_of_attributes() -> None:
     assert found["hair-style:bun"].group == "hair-style"
     assert found["hair-style:bun"].values[1:].tolist() == [0, 0, 1]
     assert found["hair-style:bun"].values[0].isnan()
+
+
+def test_odd_names_become_names_that_can_be_saved_and_none_is_lost() -> None:
+    values = np.array([0.0, 1, 2, 0])
+    names = ["%grey", "-x", "a/b", "a?b", "a-b", "x" * 200, "…"]
+    found = columns(
+        dict.fromkeys(names, values) | {"hair": values}, {"hair": ("a b", "a/b", "a?b")}
+    )
+    assert list(found)[:5] == ["grey", "x", "a-b", "a-b-2", "a-b-3"]
+    assert list(found)[-3:] == ["hair:a b", "hair:a-b", "hair:a-b-2"]
+    for name in found:
+        check_name(name)
 
 
 def test_folds_are_disjoint_whole_and_alike() -> None:

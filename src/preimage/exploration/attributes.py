@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from preimage.core import InputError
 from preimage.core.words import counted
 
+LONGEST = 45  # letters of a name; that of a column may hold two
 LEAST = 5  # examples of each kind: one for each part of the cross-validation
 MISSING = ("", "unlabelled")  # categories that say nothing
 
@@ -93,20 +95,20 @@ def columns(
 ) -> dict[str, Attribute]:
     """The columns of all attributes of a data set, by name, in their order."""
     found: dict[str, Attribute] = {}
-    for name, values in attributes.items():
+    for group, (name, values) in zip(_plain(list(attributes)), attributes.items(), strict=True):
         values = torch.as_tensor(values).double()
         names = (categories or {}).get(name)
-        made = [attribute(plain(name), values)] if names is None else _coded(name, values, names)
+        made = [attribute(group, values)] if names is None else _coded(group, values, names)
         found |= {column.name: column for column in made}
     return found
 
 
-def _coded(name: str, codes: Tensor, names: Sequence[str]) -> list[Attribute]:
+def _coded(group: str, codes: Tensor, names: Sequence[str]) -> list[Attribute]:
     for missing in MISSING:
         if missing in names:
             codes = torch.where(codes == names.index(missing), torch.nan, codes)
     used = [code for code, value in enumerate(names) if value not in MISSING]
-    group, known = plain(name), codes.isfinite()
+    titles, known = _plain([names[u] for u in used]), codes.isfinite()
 
     def column(title: str, code: int, other: str) -> Attribute:
         values = torch.where(known, (codes == code).double(), torch.nan)
@@ -114,9 +116,22 @@ def _coded(name: str, codes: Tensor, names: Sequence[str]) -> list[Attribute]:
 
     if len(used) == 2:
         return [column(group, used[1], names[used[0]])]
-    return [column(f"{group}:{plain(names[u])}", u, f"not {names[u]}") for u in used]
+    return [
+        column(f"{group}:{title}", u, f"not {names[u]}")
+        for title, u in zip(titles, used, strict=True)
+    ]
+
+
+def _plain(names: Sequence[str]) -> list[str]:
+    """`plain` of each; those that come out alike are numbered."""
+    found: list[str] = []
+    for name in map(plain, names):
+        others = (f"{name}-{i}" for i in count(2))
+        found.append(name if name not in found else next(o for o in others if o not in found))
+    return found
 
 
 def plain(name: str) -> str:
     """A name that can stand in a command and as a file: odd letters become dashes."""
-    return re.sub(r"[^\w .+-]", "-", str(name)).strip(" .") or "unnamed"
+    letters = re.sub(r"[^\w .+-]", "-", str(name)).lstrip(" .+-")
+    return letters[:LONGEST].rstrip(" .") or "unnamed"
