@@ -54,6 +54,10 @@ def test_a_walk_from_image_to_image_shows_both_as_the_encoder_sees_them(
             assert (file.n_frames, file.height) == (frames, 256)
     assert done.json == json.loads((here / "walk/interpolation.json").read_text())
     assert (done.json["frames"], done.json["points"]) == (9, 2)
+    shorter = ("interpolate", vae, *ends, "--frames", 4, "--format", "png", "--out", "walk")
+    refused = preimage(*shorter)
+    assert (refused.status, "00004.png and on of a longer walk" in refused.err) == (2, True)
+    assert len(stills(here / "walk/frames")) == 9
 
 
 def test_a_geodesic_says_what_it_saves_and_loops_through_a_folder(

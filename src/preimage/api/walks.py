@@ -29,7 +29,7 @@ from preimage.inversion import Inverter
 from preimage.pictures import check_format, contact_sheet, pairs, png
 from preimage.runs.files import write_json, write_out
 from preimage.runs.latents import SavedLatents
-from preimage.runs.pictures import save_animation, save_images, save_latents
+from preimage.runs.pictures import numbered, save_animation, save_images, save_latents
 
 Model = LatentModel | PathLike | Inverter
 Place = Images  # or latents, as tensors (*space.shape) or (N, *space.shape)
@@ -146,11 +146,17 @@ def interpolate_files(
             check_format(kind, fps)
     check_method(options.get("method", METHODS[0]))
     folder, (finder, options) = Path(out), _Finder.of(run, options)
+    stills = folder / "frames"
     net, made = finder.net, _walked(finder, places, **options)
+    if STILLS in formats and (more := numbered(stills, first=len(made.images))):
+        raise InputError(
+            f"{stills} holds {more[0].name} and on of a longer walk; delete that folder, or choose "
+            "another --out"
+        )
     files = {"sheet": str(write_out(folder / "sheet.png", png(contact_sheet(made.images))))}
     for kind in formats:
         if kind == STILLS:
-            files[kind] = str(save_images(made.images, folder / "frames"))
+            files[kind] = str(save_images(made.images, stills))
         else:
             path = folder / f"interpolation.{kind}"
             files[kind] = str(save_animation(made.images, path, fps=fps))

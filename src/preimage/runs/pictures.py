@@ -17,6 +17,7 @@ from preimage.pictures import animation, pairs, png, sheet
 from preimage.runs.files import write_out
 
 PathLike = str | os.PathLike[str]
+NUMBERED = "{:05d}"  # names of images that have none
 
 
 def save_sheet(images: Tensor | Mapping[str, Tensor], path: PathLike) -> Path:
@@ -27,10 +28,16 @@ def save_sheet(images: Tensor | Mapping[str, Tensor], path: PathLike) -> Path:
 
 def save_images(images: Tensor, folder: PathLike, *, names: Sequence[str] | None = None) -> Path:
     """A PNG for each image (N, C, H, W) in [−1, 1], pixel for pixel; numbered where unnamed."""
-    names = [f"{i:05d}" for i in range(len(images))] if names is None else names
+    names = [NUMBERED.format(i) for i in range(len(images))] if names is None else names
     for name, image in zip(names, images, strict=True):
         write_out(Path(folder) / f"{name}.png", png(sheet(image[None], scale=1)))
     return Path(folder)
+
+
+def numbered(folder: Path, *, first: int) -> list[Path]:
+    """Images there that `save_images` has numbered, from this number on."""
+    last = NUMBERED.format(first)
+    return sorted(p for p in folder.glob("[0-9]" * len(last) + ".png") if p.stem >= last)
 
 
 def save_animation(
