@@ -38,6 +38,10 @@ def test_generated_images_alone(preimage, gan: Path, here: Path) -> None:
     outcome = preimage("encoder", "run", *SHORT, "--net", "mlp", "--generated", "--json")
     assert outcome.json["data"]["source"] == "generated"
     assert "stand in for real ones" in outcome.err
+    refused = preimage("reconstruct", gan, "digits", "-n", 4, "--out", "seen")
+    assert (refused.status, "preimage encoder" in refused.err) == (2, True)
+    made = preimage("reconstruct", "run", "digits", "-n", 4, "--out", "seen", "--json")
+    assert (made.status, len(made.json["images"])) == (0, 4)
 
 
 def test_bad_input_is_one_line(preimage, gan: Path, here: Path) -> None:

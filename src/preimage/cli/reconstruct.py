@@ -40,6 +40,8 @@ def reconstruct(
     import preimage as pi
 
     model = pi.load(run, device=device)
+    if pi.has_encoder(run) and not model.can("encode"):
+        model = pi.load_encoder(run, model)
     with Bar() as bar:
         data = pi.fitted(images, pi.Run.open(run), progress=bar)
     for name, reason in data.skipped:

@@ -64,7 +64,8 @@ class LatentModel(nn.Module):
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Gaussian:
         """Images (B, C, H, W) → a diagonal Gaussian over the default latent space."""
         raise Unsupported(
-            f"{type(self).__name__} has no encoder: it cannot say which latent an image has"
+            f"{type(self).__name__} has no encoder: it cannot say which latent an image has; "
+            "search for it with invert, or train one with: preimage encoder"
         )
 
     def critic(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
