@@ -43,6 +43,11 @@ def test_a_port_that_is_taken_is_left_to_its_owner(
         serve.listen("127.0.0.1", None)
 
 
+def test_images_that_are_not_there_are_said_at_once(tmp_path) -> None:
+    with pytest.raises(InputError, match="no file or folder 'nowhere'"):
+        serve.serve([tmp_path], source="nowhere", browser=False)
+
+
 def test_bodies_do_not_wait_until_their_headers_have_been_received() -> None:
     async def delayed() -> bool:
         accepted = asyncio.get_running_loop().create_future()

@@ -12,6 +12,8 @@ from pathlib import Path
 import uvicorn
 
 from preimage.core import InputError
+from preimage.data import cache as store
+from preimage.data.source import find
 from preimage.studio.app import Studio, create_app
 from preimage.studio.live import LONGEST
 
@@ -37,8 +39,11 @@ def serve(
     port: unset, 8642 or the next that is free.
     say: is told the address, with its token.
 
-    Raises InputError for a run or folder that is none, and for a port or host that cannot be had.
+    Raises InputError for a run, folder or source that is none, and for a port or host that cannot
+    be had.
     """
+    if source is not None:
+        find(source, store.root(None))  # or say at once that there is no such thing
     listening = listen(host, port)
     try:
         studio = Studio(runs, folders=folders, source=source, device=device)

@@ -54,7 +54,7 @@ export function mount(element, studio) {
     fill(
       groups,
       group("Directions with a name", named.map(direction), {
-        empty: session.panels.name ? "None yet. Choose examples under “Name it”, and a slider appears here." : "",
+        empty: session.panels.name && !weak.length ? "None yet. Choose examples under “Name it”, and a slider appears here." : "",
       }),
       group("Hardly to be seen", weak.map(direction), { folded: true }),
       group("Found without labels", found.map(direction)),
