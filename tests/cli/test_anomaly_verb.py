@@ -419,3 +419,10 @@ def test_two_lines_of_python(fitted: Path) -> None:
     assert found.anomalous
     assert found.map.shape == found.mask.shape == SIZE
     assert found.map[PLACE].mean() > 3 * np.abs(found.map).mean()
+
+
+def test_alone_it_shows_its_help(preimage) -> None:
+    shown = preimage("anomaly")
+    assert (shown.status, shown.err) == (0, "")
+    assert "evaluate" in shown.out
+    assert shown.out.count("\n") > 5

@@ -117,7 +117,9 @@ def test_the_page_of_any_module(shape: tuple[int, ...]) -> None:
         (("manifold", "--up", 99), "no dimension 99; the latents have 0 to"),
         (("manifold", "--up", "wink"), "wink"),
         (("manifold", "--edges", "0,1"), "both lie between 0 and 1"),
-        (("manifold", "--edges", "half"), "no range"),
+        (("manifold", "--edges", "half"), "'--edges': 'half' is no range; give one like 0.05,0.95"),
+        (("manifold", "--centre", "digits"), "--centre is several images"),
+        (("map", "-n", 20, "--neighbours", 10), "at least 22 images, or at most 9 neighbours"),
         (("explain", "-n", 30), "30 different images tell too little; give at least 42"),
         (("explain", "--out", "."), "is a folder"),
     ],
@@ -138,4 +140,4 @@ def test_a_model_alone_has_no_saved_directions(vae: Path) -> None:
 
 def test_a_grid_of_a_conditional_model_says_its_class(preimage, cvae: Path, here: Path) -> None:
     said = preimage("manifold", cvae, "--label", "7", "--size", 2, "--out", "c.png")
-    assert "of class number 7" in said.out
+    assert "of class '7'" in said.out

@@ -155,7 +155,10 @@ def manifold(
     if isinstance(centre, Tensor) and centre.shape == ready.model.space.shape:
         z = centre
     elif centre is not None:
-        z = latents(ready, centre, n=1, label=label)[0]
+        found = latents(ready, centre, n=2, label=label)
+        if len(found) > 1:
+            raise InputError("--centre is several images; give one of them")
+        z = found[0]
     found = _manifold(ready.model, known, centre=z, size=size, edges=edges, label=label)
     if out is not None:
         write_out(Path(out), png(drawn_manifold(found.images)))

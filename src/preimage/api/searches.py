@@ -148,7 +148,9 @@ def search(
     if k < 1:
         raise InputError(f"-k {k} finds nothing; give at least 1")
     if sum([images is not None, z is not None, bool(len(ids))]) != 1:
-        raise InputError("give one of: images, latents, or ids of the index")
+        raise InputError(
+            "nothing to search for; give an image, latents, or --id of an image in the index"
+        )
     edited = bool(by or to)
     if len(ids) and not edited:
         vectors, asked = found.vectors(ids), _of_ids(found, ids, None)

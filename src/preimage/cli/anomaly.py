@@ -10,8 +10,15 @@ from preimage.cli.anomaly_score import score
 
 anomaly = typer.Typer(
     help="Find what is wrong with images, having seen only good ones: fit, score, evaluate.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+@anomaly.callback(invoke_without_command=True)
+def _verbs(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
 for verb in (fit, score, evaluate):
     anomaly.command(verb.__name__)(verb)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from preimage.cli.options import Device, Json, RunFolder, parse_range
 from preimage.cli.output import show
+
+EDGES = "0.05,0.95"
 
 
 def manifold(
@@ -26,8 +29,13 @@ def manifold(
     ] = None,
     size: Annotated[int, typer.Option(min=2, help="Images on a side.")] = 15,
     edges: Annotated[
-        str, typer.Option(metavar="LOW,HIGH", help="Quantiles from edge to edge.")
-    ] = "0.05,0.95",
+        Any,
+        typer.Option(
+            parser=partial(parse_range, example=EDGES),
+            metavar="LOW,HIGH",
+            help="Quantiles from edge to edge.",
+        ),
+    ] = EDGES,
     label: Annotated[str | None, typer.Option(help="Class of a conditional model.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="PNG file to write. Unset, RUN/manifold.png.")
@@ -48,7 +56,7 @@ def manifold(
         (across, up),
         centre=centre,
         size=size,
-        edges=parse_range(edges),
+        edges=edges,
         label=label,
         out=file,
         device=device,
@@ -62,6 +70,7 @@ def manifold(
         "quantiles": list(found.edges),
         "label": found.label,
     }
-    told = "" if found.label is None else f", of class number {found.label}"
+    classes = pi.Run.open(run).plan.model.classes
+    told = "" if found.label is None else f", of class '{classes[found.label]}'"
     text = f"{found.names[0]} to the right, {found.names[1]} upwards{told}: {file}"
     show(result, text, as_json=as_json)

@@ -11,7 +11,10 @@ import typer
 Device = Annotated[
     str, typer.Option(help="Where to compute: cpu, cuda, …; auto takes the best there is.")
 ]
-Seed = Annotated[int, typer.Option(help="All that is random follows from this number.")]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, max=2**31 - 1, help="All that is random follows from this number."),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object, and nothing else, to stdout.")
 ]
@@ -26,12 +29,12 @@ def parse_size(text: str) -> int | tuple[int, int]:
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
-def parse_range(text: str) -> tuple[float, float]:
+def parse_range(text: str, example: str = "0,4095") -> tuple[float, float]:
     """`0,4095`."""
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no range; give one like 0,4095") from None
+        raise typer.BadParameter(f"{text!r} is no range; give one like {example}") from None
     return low, high
 
 

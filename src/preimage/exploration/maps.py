@@ -81,7 +81,8 @@ def latent_map(
     flat = latents.detach().cpu().flatten(1).float()
     least = max(FEWEST, 2 * neighbours + 2)
     if len(flat) < least:
-        raise InputError(f"{len(flat)} points make no map; give at least {least} images")
+        fewer = f", or at most {len(flat) // 2 - 1} neighbours" if len(flat) >= FEWEST else ""
+        raise InputError(f"{len(flat)} points make no map; give at least {least} images{fewer}")
     if not flat.isfinite().all():
         raise InputError("some latents are not finite (NaN or ∞); a map has no place for them")
     placed = METHODS[method](flat, seed)
