@@ -85,6 +85,17 @@ def test_a_net_that_cannot_is_one_clear_line(options):
         Autoencoder(AutoencoderConfig(ImageSpec(1, 8, 8), Conv(8), latent=4, **options))
 
 
+@pytest.mark.parametrize("options", [{"gated": True}, {"axes": 12}])
+def test_axes_and_gates_without_a_linear_part_are_one_clear_line(options):
+    with pytest.raises(InputError, match="leave linear on"):
+        Autoencoder(AutoencoderConfig(DATA, Gated(16), latent=8, linear=False, **options))
+
+
+def test_gates_work_on_pixels_as_well(images):
+    model = Autoencoder(AutoencoderConfig(DATA, Gated(16), latent=8, gated=True)).eval()
+    assert model.decode(model.encode(images).mean).shape == images.shape
+
+
 def test_any_fully_connected_net_can_see_along_axes(components, images):
     model = Autoencoder(AutoencoderConfig(DATA, MLP((16,)), latent=8, axes=12)).eval()
     model.axes.start(components)

@@ -67,6 +67,9 @@ class Autoencoder(LatentModel):
             raise InputError("gated=True needs the net 'Gated', whose hidden units gates can read")
         if config.axes and not isinstance(config.net, Gated | MLP):
             raise InputError(f"axes={config.axes} needs a fully connected net: 'Gated' or 'MLP'")
+        if not config.linear and (config.axes or config.gated):
+            what = "gated=True" if config.gated else f"axes={config.axes}"
+            raise InputError(f"{what} rests on the linear part; leave linear on")
         self.axes = PrincipalAxes(config.data, config.axes) if config.axes else None
         seen = config.data if self.axes is None else self.axes.coordinates
         self.encoder = config.net.encoder(seen)
@@ -139,7 +142,7 @@ class Autoencoder(LatentModel):
             u = self.decoder(inputs).float()
         else:
             h = self.decoder.hidden(inputs)  # type: ignore[operator]
-            u = self.decoder.output(h).float()  # type: ignore[operator]
+            u = self.decoder.drawn(h).float()  # type: ignore[operator]
             z = z * self.gates.decoding(h)
         return u if self.linear is None else u + self.linear.decode(z)
 

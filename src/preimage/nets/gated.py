@@ -94,4 +94,8 @@ class GatedDecoder(nn.Module):
         return self.body(z, z)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.output(self.hidden(z)).reshape(len(z), *self.shape)
+        return self.drawn(self.hidden(z))
+
+    def drawn(self, h: Tensor) -> Tensor:
+        """(B, features) → (B, *shape)."""
+        return self.output(h).reshape(len(h), *self.shape)
