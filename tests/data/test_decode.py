@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -122,6 +125,7 @@ def test_sixteen_bits_are_kept_with_one_range_for_all(tmp_path):
     found = data.load(tmp_path)
     assert found.images.dtype == np.uint16
     assert found.value_range == (0, 1023 * 16)
+    assert not any("8 bits" in note for note in found.notes)
     bright, dim = found.batch([0, 1])
     assert bright.min() == -1
     assert bright.max() == 1
@@ -129,6 +133,34 @@ def test_sixteen_bits_are_kept_with_one_range_for_all(tmp_path):
     assert len(dim.unique()) == 1024
     wide = data.load(tmp_path, range=(0, 65535))
     assert abs(float(wide.batch([0]).max()) - (2 * 1023 * 16 / 65535 - 1)) < 1e-4
+
+
+def png_of_16_bits(pixels: np.ndarray) -> bytes:
+    """A PNG (H, W, 2, 3 or 4) as Pillow cannot write it."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    height, width, channels = pixels.shape
+    colour_type = {2: 4, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_what_is_cut_to_eight_bits_is_said(tmp_path, channels):
+    ramp = np.arange(32 * 32 * channels).reshape(32, 32, channels)
+    (tmp_path / "a.png").write_bytes(png_of_16_bits(ramp))
+    assert any("upper 8 bits" in note for note in data.load(tmp_path).notes)
+
+
+def test_arrays_of_colour_keep_their_depth(tmp_path):
+    ramp = np.arange(32 * 32 * 3, dtype=np.uint16).reshape(1, 32, 32, 3)
+    np.save(tmp_path / "ramp.npy", ramp)
+    assert len(data.load(tmp_path / "ramp.npy").batch([0]).unique()) == ramp.size
 
 
 def test_float_images_keep_their_depth(tmp_path):

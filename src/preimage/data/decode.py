@@ -72,6 +72,7 @@ class Header:
     low: float | None = None  # of a 16-bit or float image: its smallest and largest finite value
     high: float | None = None
     alpha: bool = False  # whether it may be transparent in places
+    cut: bool = False  # whether its 16-bit channels are read at 8 bits
 
 
 def open_image(path: str, offset: int = 0, length: int = -1, *, max_pixels: int) -> Image.Image:
@@ -101,7 +102,8 @@ def header(image: Image.Image) -> Header:
     width, height = image.size
     grey = image.mode in ("1", "L") or is_deep(image)
     if not is_deep(image):
-        return Header(width, height, grey, alpha=image.has_transparency_data)
+        alpha = image.has_transparency_data
+        return Header(width, height, grey, alpha=alpha, cut=_is_cut(image))
     values = np.asarray(image, dtype=np.float32)
     finite = values[np.isfinite(values)]
     if not finite.size:
@@ -112,6 +114,12 @@ def header(image: Image.Image) -> Header:
 def is_deep(image: Image.Image) -> bool:
     """Whether the image has one channel of more than 8 bits."""
     return image.mode in ("I", "F") or image.mode.startswith("I;")
+
+
+def _is_cut(image: Image.Image) -> bool:
+    """Whether an image has several 16-bit channels, of which Pillow keeps the upper 8 bits."""
+    tiles = getattr(image, "tile", ())  # how the file is to be decoded, as in "RGB;16B"
+    return not is_deep(image) and any(";16" in str(tile) for tile in tiles)
 
 
 def flatten(

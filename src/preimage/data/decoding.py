@@ -200,6 +200,11 @@ def _choose_target(headers: list[Header], options: Options) -> tuple[Target, lis
         notes.append(f"Images of {came} are fitted to {size[1]}×{size[0]}.")
     if any(h.alpha for h in headers):
         notes.append("Images with transparency are laid on the background.")
+    if any(h.cut for h in headers):
+        notes.append(
+            "Of 16-bit channels beside others the upper 8 bits are read: "
+            "where images fill only the lower ones, make them 8-bit first."
+        )
     if options.channels == 1 and not all(h.grey for h in headers):
         notes.append("Images with colour channels are made grey.")
     channels = options.channels or (1 if all(h.grey for h in headers) else 3)
