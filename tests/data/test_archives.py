@@ -181,3 +181,25 @@ def test_a_tar_that_turns_to_noise_half_way_is_damaged(make_folder):
     noisy.write_bytes(gzip.compress(raw[: len(raw) // 2]) + b"noise")
     with pytest.raises(InputError, match=r"noisy\.tar\.gz is a damaged archive"):
         data.load(noisy)
+
+
+ENTRY, END = b"PK\x01\x02", b"PK\x05\x06"  # how they begin in a zip's directory
+DAMAGES = {  # where, and what stands there then
+    "version": (ENTRY, 6, b"\xff\x00"),
+    "name of no letters": (ENTRY, 46, b"\x00"),
+    "name in no encoding": (ENTRY, 46, b"\xbc"),
+    "offset before the file": (END, 16, b"\xff\xff\x00\x00"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_zip_whose_directory_makes_no_sense_is_damaged(make_folder, damage):
+    path = bundle(make_folder(), "zip")
+    begin, at, content = DAMAGES[damage]
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(ENTRY) + 9] |= 8  # names are UTF-8
+    place = raw.index(begin) + at
+    raw[place : place + len(content)] = content
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match=r"bundle\.zip is a damaged archive"):
+        data.load(path)

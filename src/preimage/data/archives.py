@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -28,6 +30,19 @@ BOMB_RATIO, BOMB_BYTES = 200, 1 << 28  # unpacked ÷ packed that is suspicious, 
 ENDINGS = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
 COMPRESSIONS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _BLOCK = 1 << 20
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    lzma.LZMAError,
+    zlib.error,
+    struct.error,
+    IndexError,  # a name of no letters
+    NotImplementedError,  # a version or a compression that is none
+    OverflowError,
+    UnicodeDecodeError,
+)
+"""What readers of archives raise on bytes that make no sense."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +105,13 @@ def unpack(path: Path, into: Path) -> tuple[list[Item], Skipped]:
                 else:
                     place = str(PurePosixPath(name.replace("\\", "/")))
                     items.append(Item(place, str(into), start, out.tell() - start))
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except DAMAGE as error:
         raise InputError(f"{path} is a damaged archive: {error}") from None
     except OSError as error:
-        if error.errno is not None:
+        if error.errno not in (None, errno.EINVAL):
             raise
-        # No fault of the disk: gzip and bz2 say so that their data are damaged.
+        # No fault of the disk: gzip and bz2 say so that their data are damaged, and a zip's offset
+        # may lie before the file.
         raise InputError(f"{path} is a damaged archive: {error}") from None
     return items, skipped
 
@@ -119,7 +135,7 @@ def _zip_members(path: Path, budget: _Budget) -> Iterator[_Member]:
                 try:
                     with archive.open(member) as stream:
                         yield name, member.file_size, stream, ""
-                except (NotImplementedError, zipfile.BadZipFile) as error:
+                except DAMAGE as error:
                     yield name, 0, None, str(error)
 
 
@@ -143,7 +159,7 @@ def _copy(stream: IO[bytes], out: IO[bytes]) -> str:
     while True:
         try:
             block = stream.read(_BLOCK)
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        except DAMAGE as error:
             return f"damaged in the archive: {error}"
         if not block:
             return ""
