@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from functools import partialmethod
@@ -114,3 +115,19 @@ def test_pipes_and_broken_links_do_not_hold_it_up(make_folder):
     found = data.load(folder)
     assert len(found) == 3
     assert [name for name, _ in found.skipped] == ["broken.png", "pipe.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(make_folder, monkeypatch):
+    folder = make_folder(seeds=range(3))
+    make_folder("photos/closed", seeds=range(3, 6))
+    scandir = os.scandir
+
+    def locked(path):  # permissions hold nobody back who runs tests as root
+        if os.path.basename(path) == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    found = data.load(folder)
+    assert len(found) == 3
+    assert found.skipped == [("closed", "Permission denied")]

@@ -36,7 +36,12 @@ def scan(folder: Path) -> tuple[list[Item], list[tuple[int, int]], Skipped]:
     found: list[tuple[Item, tuple[int, int]]] = []
     skipped: Skipped = []
     seen: set[tuple[int, int]] = set()
-    for where, folders, files in os.walk(folder, followlinks=True):
+
+    def unreadable(error: OSError) -> None:
+        name = os.path.relpath(error.filename, folder)
+        skipped.append((name, error.strerror or "cannot be read"))
+
+    for where, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
         status = os.stat(where)
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
