@@ -44,6 +44,15 @@ def test_the_loss_on_coefficients_is_the_loss_on_pixels(run, mirrored):
     assert loss_of(run, on_coefficients) == pytest.approx(loss_of(run, on_pixels), rel=2e-3)
 
 
+def test_one_image_has_a_contrast_too():
+    data = from_arrays(np.full((1, 8, 8), 99, np.uint8))
+    config = AutoencoderConfig(data.spec, Gated(16), latent=8, axes=20, gated=True)
+    stage = Likelihood(steps=4, batch_size=32, likelihood="gaussian")
+    trainer = Trainer(build(config), data, (stage,), device="cpu", precision="fp32")
+    trainer.method.begin()
+    assert np.isfinite(trainer.advance()["loss"])
+
+
 def test_images_survive_the_axes_but_for_what_is_outside(run):
     axes = run.model.axes
     x = run.data.batch(run.data.train)

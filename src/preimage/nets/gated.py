@@ -76,7 +76,7 @@ class GatedEncoder(nn.Module):
         """Give the contrast mean 0 and variance 1 over these coefficients (B, K)."""
         contrast = (x.square() + FLOOR).log().mean(1)
         self.contrast_mean.copy_(contrast.mean())
-        self.contrast_std.copy_(contrast.std().clamp_min(1e-6))
+        self.contrast_std.copy_(contrast.std(correction=0).clamp_min(1e-2))
 
 
 class GatedDecoder(nn.Module):
