@@ -21,7 +21,7 @@ from preimage.models import GAN, Autoencoder
 from preimage.training import losses
 from preimage.training.augment import AUGMENTATIONS, augment
 from preimage.training.collapse import collapse_warning, diversity, relative_diversity
-from preimage.training.likelihood import heldout_batches, image_batch
+from preimage.training.likelihood import check_heldout, heldout_batches, image_batch
 from preimage.training.stage import Batch, Context, Player, Stage, Update
 
 VALIDATION_SAMPLES = 1024
@@ -54,6 +54,7 @@ class Adversarial(Stage):
         if unknown := set(self.augment) - AUGMENTATIONS.keys():
             known = ", ".join(AUGMENTATIONS)
             raise InputError(f"no augmentation '{unknown.pop()}'; choose from: {known}")
+        check_heldout(context)
         return AdversarialMethod(self, model, context)
 
 

@@ -241,6 +241,16 @@ def heldout_batches(context: Context, size: int = 500) -> Iterator[Batch]:
         yield batch_of(context, part)
 
 
+def check_heldout(context: Context) -> None:
+    """Raises InputError where `heldout_batches` yields too few images to have a covariance."""
+    data = context.data
+    if (count := len(data.heldout) or len(data.train)) < 2:
+        raise InputError(
+            f"{data.name}: adversarial training is judged by 2 held-out images or more, not "
+            f"{count}; give at least 4 images, or a recipe without a critic, such as vae-mlp"
+        )
+
+
 def batch_of(context: Context, indices: object) -> Batch:
     """The batch of these indices, on the device."""
     x = context.data.batch(indices)  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from preimage.training import losses
 from preimage.training.likelihood import (
     Likelihood,
     LikelihoodMethod,
+    check_heldout,
     heldout_batches,
     image_batch,
 )
@@ -46,6 +47,7 @@ class Sharpen(Likelihood):
         if self.loss not in losses.ADVERSARIAL:
             known = ", ".join(losses.ADVERSARIAL)
             raise InputError(f"no adversarial loss '{self.loss}'; choose from: {known}")
+        check_heldout(context)
         super().method(model, context)  # has checks of its own
         return SharpenMethod(self, model, context)
 
