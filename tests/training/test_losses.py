@@ -30,6 +30,13 @@ def test_bernoulli_is_finite_and_has_a_gradient_where_the_decoder_is_sure_and_wr
     assert x̂.grad[0] < 0 < x̂.grad[1]
 
 
+def test_bernoulli_of_what_is_no_number_is_none_either():
+    x = images(0, n=2)
+    x̂ = x.clone()
+    x̂[0, 0, 0, 0] = math.nan
+    assert losses.bernoulli_nll(x̂, x).isnan().tolist() == [True, False]
+
+
 @pytest.mark.parametrize("sigma", [0.1, 0.5**0.5, 2.0])
 def test_gaussian_is_the_log_density_without_its_constant(sigma):
     x̂, x = images(0), images(1)

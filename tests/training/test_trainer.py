@@ -189,6 +189,20 @@ def test_three_bad_steps_in_a_row_stop_the_run_and_its_weights_are_sound(data):
     assert all(torch.isfinite(value).all() for value in run.result().values())
 
 
+def test_a_short_stage_of_bad_steps_alone_is_no_finished_one(data):
+    run = trainer(vae(data), data, Likelihood(steps=2, **SHORT))
+    Sabotage(run, {0, 1}, math.nan)
+    with pytest.raises(Diverged, match="2 steps in a row"):
+        list(run)
+    assert not run.finished
+
+
+def test_a_learning_rate_beyond_all_measure_stops_the_run_in_one_line(data):
+    stage = Likelihood(steps=9, likelihood="bernoulli", learning_rate=1e30, **SHORT)
+    with pytest.raises(Diverged, match="learning-rate"):
+        list(trainer(vae(data), data, stage))
+
+
 def test_the_gradient_is_clipped_to_its_norm(data):
     run = trainer(vae(data), data, Likelihood(steps=9, clip=0.01, **SHORT))
     run.advance()
@@ -313,6 +327,16 @@ def test_an_unknown_word_is_refused_before_training(stage, message, data):
         trainer(vae(data, critic=Patch(4, depth=2)), data, stage)
     with pytest.raises(InputError, match="leave variational on"):
         trainer(vae(data, critic=Patch(4, depth=2), variational=False), data, Sharpen())
+
+
+@pytest.mark.parametrize("stage", [Adversarial(), Sharpen()])
+def test_too_few_images_to_judge_by_are_refused_before_the_first_stage(stage):
+    few = patterns(n=3)
+    model = vae(few, critic=Patch(4, depth=2))
+    with pytest.raises(InputError, match="at least 4 images"):
+        trainer(model, few, Likelihood(), stage)
+    more = patterns(n=4)
+    trainer(model, more, Likelihood(), stage)
 
 
 def test_training_by_likelihood_leaves_the_critic_alone(data):

@@ -81,6 +81,8 @@ class Trainer:
         self.best_value, self.best_step = math.inf, 0
         self.best: dict[str, Tensor] = {}
         self._begun = False  # whether the stage's `begin` has run
+        for stage in self.stages:  # what does not fit is found before the first is trained
+            stage.method(self.model, self.context)
         self._prepare()
 
     @property
@@ -219,9 +221,10 @@ class Trainer:
     def _count_skip(self, config: Stage) -> None:
         self.skipped += 1
         self.skipped_in_a_row += 1
-        if self.skipped_in_a_row >= PATIENCE:
+        count = self.skipped_in_a_row
+        if count >= min(PATIENCE, config.steps):  # a stage may be shorter than the patience
             raise Diverged(
-                f"training blew up {PATIENCE} steps in a row at step {self.done}; the last good "
+                f"training blew up {count} steps in a row at step {self.done}; the last good "
                 f"checkpoint is kept: lower --learning-rate (it was {config.learning_rate:g})"
             )
 
