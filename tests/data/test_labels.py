@@ -91,6 +91,32 @@ def test_missing_rows_and_files_are_told(make_folder, tmp_path):
     assert any("2 images without a row, such as 0004.png" in note for note in found.notes)
 
 
+def test_rows_that_contradict_each_other_are_told(make_folder, tmp_path):
+    (tmp_path / "labels.csv").write_text(CSV + "0001.png,cat,1,red\n0003.png,cat,1,red\n")
+    found = data.load(make_folder(seeds=range(4)), labels=tmp_path / "labels.csv")
+    assert found.classes == ("cat",)
+    assert [note for note in found.notes if "the last one counts" in note] == [
+        "labels.csv: 1 row in the place of another of the same image, such as 0001.png; "
+        "the last one counts."
+    ]
+
+
+def test_blanks_after_a_comma_and_lines_within_quotes(make_folder, tmp_path):
+    text = 'file, label, remark\n0000.png, a, "two\nlines"\n0001.png, b, "two\nlines"\n'
+    (tmp_path / "labels.csv").write_text(text)
+    found = data.load(make_folder(seeds=range(2)), labels=tmp_path / "labels.csv")
+    assert found.classes == ("a", "b")
+    assert found.categories["remark"] == ("two\nlines",)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_another_encoding_than_utf_8_says_how_to_save(make_folder, tmp_path, encoding):
+    (tmp_path / "labels.csv").write_text("file,label\n0000.png,café\n", encoding)
+    with pytest.raises(InputError, match="save it as UTF-8") as error:
+        data.load(make_folder(), labels=tmp_path / "labels.csv")
+    assert "\n" not in str(error.value)
+
+
 def test_a_name_that_two_images_share_matches_neither(make_folder, tmp_path):
     folder = make_folder("set/a", range(2)).parent
     make_folder("set/b", range(1, 3))
@@ -112,6 +138,8 @@ def test_a_name_that_two_images_share_matches_neither(make_folder, tmp_path):
         ("l.csv", "", "no rows"),
         ("l.jsonl", "{not json", "not JSON lines"),
         ("l.jsonl", "[1]\n", "one JSON object"),
+        ("l.jsonl", "[" * 200_000, "nested too deeply"),
+        ("l.json", "[" * 200_000, "nested too deeply"),
         ("absent.csv", None, "cannot be read"),
     ],
 )

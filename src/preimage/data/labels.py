@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from dataclasses import dataclass, field
@@ -50,11 +51,13 @@ def read(path: Path, names: list[str]) -> Table:
 
     index = _index(names)
     matched: list[dict[str, Any] | None] = [None] * len(names)
-    absent = []
+    absent, contradicted = [], []
     for row in rows:
         name = str(row.get(file_column) or "").replace("\\", "/").removeprefix("./")
         places = index.get(name, ())
         for place in places:
+            if matched[place] not in (None, row):
+                contradicted.append(names[place])
             matched[place] = row
         if not places:
             absent.append(name)
@@ -69,6 +72,12 @@ def read(path: Path, names: list[str]) -> Table:
     if absent:
         rows = counted(len(absent), "row")
         table.notes.append(f"{path.name}: {rows} without an image here, such as {absent[0]}.")
+    if contradicted:
+        rows = counted(len(contradicted), "row")
+        table.notes.append(
+            f"{path.name}: {rows} in the place of another of the same image, such as "
+            f"{contradicted[0]}; the last one counts."
+        )
     if found < len(names):
         first = names[matched.index(None)]
         without = counted(len(names) - found, "image")
@@ -87,8 +96,12 @@ def read(path: Path, names: list[str]) -> Table:
 def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InputError(f"labels file {path} cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"labels file {path} is not UTF-8 text: {error}; save it as UTF-8"
+        ) from None
     if path.suffix.lower() in (".jsonl", ".ndjson", ".json"):
         try:
             whole = path.suffix.lower() == ".json" and text.lstrip().startswith("[")
@@ -96,13 +109,17 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             rows = json.loads(text) if whole else [json.loads(line) for line in lines]
         except ValueError as error:
             raise InputError(f"labels file {path} is not JSON lines: {error}") from None
+        except RecursionError:
+            raise InputError(f"labels file {path} is nested too deeply") from None
         if not all(isinstance(row, dict) for row in rows):
             raise InputError(f"labels file {path}: every line must be one JSON object")
         return rows
-    lines = text.splitlines()
-    delimiter = max(",;\t", key=lines[0].count) if lines else ","
+    delimiter = max(",;\t", key=text.lstrip().partition("\n")[0].count)
+    file = io.StringIO(text)  # not its lines: what is quoted may hold several
     try:
-        return list(csv.DictReader(lines, delimiter=delimiter, restkey="more"))
+        return list(
+            csv.DictReader(file, delimiter=delimiter, restkey="more", skipinitialspace=True)
+        )
     except csv.Error as error:
         raise InputError(f"labels file {path} is not CSV: {error}") from None
 
