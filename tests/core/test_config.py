@@ -35,6 +35,13 @@ def test_a_data_spec_comes_back_as_it_was():
         ({"steps": 1}, "'None'"),
         ({"type": "AutoencoderConfig", "latent": 4}, "incomplete"),
         ({"type": "DataSpec", "kind": "image"}, "does not describe data"),
+        ({"type": "MLP", "widths": [-4]}, "widths=-4.*1 or more"),
+        ({"type": "MLP", "widths": ["a"]}, "widths='a' is not a whole number"),
+        ({"type": "MLP", "widths": [8] * 101}, "length of widths=101.*100 or less"),
+        ({"type": "MLP", "blocks": 10**8}, "blocks=100000000.*100 or less"),
+        ({"type": "MLP", "blocks": -1}, "blocks=-1.*0 or more"),
+        ({"type": "Conv", "strides": [2, 0]}, "strides=0.*1 or more"),
+        ({"type": "Conv", "width": 10**30}, "width=1.*1000000000 or less"),
     ],
 )
 def test_a_config_that_is_not_understood_is_refused_in_one_line(broken, message):

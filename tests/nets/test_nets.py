@@ -113,6 +113,8 @@ def test_the_patch_critic_sees_patches_only():
     assert not difference[:5, :5].any()  # the corner is out of their sight
     with pytest.raises(InputError, match="critic"):
         Patch().decoder(data, LATENT)
+    with pytest.raises(InputError, match="depth=90 needs larger images"):
+        Patch(depth=90).encoder(data)
 
 
 @pytest.mark.parametrize("name", ["conv", "residual", "progressive", "transformer"])

@@ -69,7 +69,10 @@ def _of_kind(name: str, value: Any, kind: Any) -> Any:
     parts = typing.get_args(kind)
     if typing.get_origin(kind) is tuple:
         if isinstance(value, list | tuple) and (... in parts or len(value) == len(parts)):
-            return tuple(value)
+            kinds = (parts[0],) * len(value) if ... in parts else parts
+            if parts[0] is int:
+                _check_most(f"the length of {name}", len(value), LAYERS)
+            return tuple(_of_kind(name, v, k) for v, k in zip(value, kinds, strict=True))
         count = "some" if ... in parts else len(parts)
         raise InputError(f"{name}={value!r} is not a list of {count} values, as in [1, 2]")
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
@@ -80,10 +83,24 @@ def _of_kind(name: str, value: Any, kind: Any) -> Any:
             return value
         raise InputError(f'{name}={value!r} is not a config with a "type", as config.json has it')
     elif isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        if kind is int:
+            _check_most(name, value, LAYERS if name in LAYERED else MOST)
+            if value < (least := int(name in POSITIVE)):
+                raise InputError(f"{name}={value} is not possible; give {least} or more")
         return value
     raise InputError(f"{name}={value!r} is not {_KINDS[kind]}")
 
 
+def _check_most(name: str, value: int, most: int) -> None:
+    """Raises InputError for a number with which a model, a stranger's perhaps, is never built."""
+    if value > most:
+        raise InputError(f"{name}={value} is not possible; give {most} or less")
+
+
+MOST = 10**9  # that any whole number may be
+LAYERS = 100  # that may be named, or counted by these:
+LAYERED = {"blocks", "depth"}
+POSITIVE = {"width", "widest", "widths", "channels", "strides", "heads", "latent"}
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 

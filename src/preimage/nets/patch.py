@@ -29,6 +29,8 @@ class PatchEncoder(nn.Module):
 
     def __init__(self, net: Patch, data: DataSpec):
         super().__init__()
+        if min(data.height, data.width) < 2**net.depth:
+            raise InputError(f"a patch net of depth={net.depth} needs larger images than {data}")
         layers: list[nn.Module] = []
         previous = data.channels
         for level in range(net.depth):
