@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from preimage.core import ImageSpec
-from preimage.models import build
+from preimage.core import ImageSpec, InputError
+from preimage.models import build, shapes
 from preimage.models.shapes import shapes_only
 from preimage.training.recipes import RECIPES, Facts, plan
 
@@ -33,6 +33,16 @@ def test_outside_weights_are_drawn() -> None:
         pass
     assert torch.empty(9).normal_().ne(0).any()
     assert torch.equal(torch.eye(2), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+
+
+def test_a_model_larger_than_the_machine_is_refused_in_one_line(monkeypatch) -> None:
+    config = plan("vae-mlp", FACTS).model
+    monkeypatch.setattr(shapes, "memory", lambda: 1e6)
+    with shapes_only():
+        build(config)  # to be looked at, it need not fit
+    with pytest.raises(InputError, match="this machine has 0; lower --latent") as error:
+        build(config)
+    assert "\n" not in str(error.value)
 
 
 def test_no_compiler_is_imported_for_shapes() -> None:
