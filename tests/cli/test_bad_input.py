@@ -47,7 +47,7 @@ def assert_refused(outcome, *words: str) -> None:
         ("train digits --steps 0", ["--steps"]),
         ("train digits --minutes 0", ["--minutes"]),
         ("train digits --size 33", ["33", "32"]),
-        ("train digits --size big", ["--size"]),
+        ("train digits --size big", ["--size", "32x64"]),
         ("train digits --channels 2", ["2"]),
         ("train digits --fit crp", ["'crp'", "'crop'"]),
         ("train digits --background blurple", ["'blurple'"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -118,6 +119,14 @@ def test_a_name_cannot_steer_the_terminal(preimage, here: Path, vae: Path) -> No
     (image,) = preimage("reconstruct", vae, "photos", "--out", "made", "--json").json["images"]
     assert image["name"] == name
     assert r"\u001b" in preimage("train", "no\x1bwhere").err
+
+
+def test_options_with_a_flag_and_without_and_two_sides_of_a_size(preimage, here: Path) -> None:
+    options = ("--latent", 3, "--set", "warmup=200", "--size", "8x16", "--steps", 1)
+    assert preimage("train", "digits", *options, "--out", "run").status == 0
+    plan = json.loads((here / "run" / "config.json").read_text())["plan"]
+    assert (plan["model"]["latent"], plan["stages"][0]["warmup"]) == (3, 200)
+    assert plan["model"]["data"]["shape"] == [1, 8, 16]
 
 
 def test_one_is_not_plural(preimage, here: Path) -> None:

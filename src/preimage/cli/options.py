@@ -22,10 +22,10 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a 
 
 
 def parse_size(text: str) -> int | tuple[int, int]:
-    """`64`, or `48x64` for height and width."""
+    """`64`, or `32x64` for height and width."""
     sides = text.lower().replace("×", "x").split("x")
     if len(sides) > 2 or not all(side.isdecimal() for side in sides):
-        raise typer.BadParameter(f"{text!r} is no size; give one like 64, or 48x64 (height, width)")
+        raise typer.BadParameter(f"{text!r} is no size; give one like 64, or 32x64 (height, width)")
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
@@ -68,7 +68,8 @@ def parse_settings(texts: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise typer.BadParameter(
-                f"{text!r} is not key=value; give one like latent=32", param_hint="'--set'"
+                f"{text!r} is not key=value; put = between an option's name and its value",
+                param_hint="'--set'",
             )
         settings[name.strip().replace("-", "_")] = _value(value.strip())
     return settings

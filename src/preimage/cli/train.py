@@ -39,7 +39,12 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Length of training in all.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Length in minutes, about.")] = None,
     size: Annotated[
-        Any, typer.Option(parser=parse_size, metavar="N|HxW", help="Size of the images.")
+        Any,
+        typer.Option(
+            parser=parse_size,
+            metavar="N|HxW",
+            help="Size of the images; each side 8, 16, 28, 32, 64, 128 or 256.",
+        ),
     ] = None,
     fit: Annotated[str, typer.Option(help="How images get there: crop, pad or stretch.")] = "crop",
     channels: Annotated[int | None, typer.Option(help="1 for grey, 3 for colour.")] = None,
