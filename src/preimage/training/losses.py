@@ -18,9 +18,7 @@ def bernoulli_nll(x̂: Tensor, x: Tensor) -> Tensor:
     """Binary cross-entropy summed over pixels, both brought to [0, 1]: (B,)."""
     p, target = (x̂ + 1) / 2, (x + 1) / 2
     p = 1e-6 + (1 - 2e-6) * p  # off 0 and 1, where a clamp would leave no gradient to come back by
-    sound = (
-        p.isfinite()
-    )  # torch refuses others with an error, where a loss of NaN is a skipped step
+    sound = p.isfinite()  # torch refuses others, and a loss of NaN is but a skipped step
     nll = F.binary_cross_entropy(torch.where(sound, p, 0.5), target, reduction="none")
     return torch.where(sound, nll, torch.nan).flatten(1).sum(1)
 
