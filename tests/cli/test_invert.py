@@ -122,7 +122,7 @@ def test_what_a_mask_hides_is_filled_from_the_model(preimage, vae, photos, here:
     Image.fromarray(mask.T.copy()).save(here / "mask.png")  # another mask under the same name
     mixed = preimage("invert", vae, photos, *options, "--resume")
     assert mixed.status == 2
-    assert "was begun with operator" in mixed.err
+    assert "other content in --through mask=mask.png; give the same" in mixed.err
 
 
 def test_it_is_said_how_images_were_fitted(preimage, vae, here: Path) -> None:
@@ -171,6 +171,10 @@ def test_a_learned_encoder_is_where_the_search_begins(preimage, gan, here: Path)
         (["--through", "smear=2"], "no 'smear'"),
         (["--through", "blur=wide"], "'wide' is no number"),
         (["--through", "mask=none.png"], "none.png"),
+        (["--through", "mask=photos"], "--through mask=photos: photos cannot be used: Is a dir"),
+        (["--through", "mask=wrong.png"], "a mask of 5×7 pixels; give one of 8×8"),
+        (["--through", "mask=white.png"], "the mask is white, so nothing is hidden"),
+        (["--through", "downsample=2", "--through", "mask=seen.png"], "8×8 pixels; give one of 4"),
         (["--through", "grey=2"], "--through grey=2: grey takes no value"),
         (["--through", "downsample=2.5"], "of 8×8 images; give a whole number, 2 to 8"),
         (["--through", "downsample=16"], "--through downsample=16: of 8×8 images; give a whole"),
@@ -186,6 +190,8 @@ def test_a_learned_encoder_is_where_the_search_begins(preimage, gan, here: Path)
 def test_what_cannot_be_is_refused_in_a_line_and_nothing_is_written(
     preimage, vae: Path, photos: Path, here: Path, options: list[str], message: str
 ) -> None:
+    for name, shape, value in (("wrong", (7, 5), 9), ("white", (8, 8), 255), ("seen", (8, 8), 9)):
+        Image.fromarray(np.full(shape, value, np.uint8)).save(here / f"{name}.png")
     done = preimage("invert", vae, photos, "--out", "found", "--calibration", 0, *options)
     assert done.status == 2
     assert message in done.err

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from preimage.api.photographs import read_mask
 from preimage.core import DataSpec, InputError
 from preimage.core.errors import nearest_name
-from preimage.inversion.operators import Blur, Compose, Downsample, Grey, ImageOperator, Mask, Noise
+from preimage.inversion.operators import Blur, Compose, Downsample, Grey, ImageOperator, Noise
+from preimage.inversion.operators.words import seen_mask
 
 OPTIONS = {
     "mask": ("--mask", "seen.png"),
@@ -33,7 +33,7 @@ def damage(names: Sequence[str], given: Mapping[str, Any], data: DataSpec) -> Im
     _check(names, given)
     values = dict(given)
     if "mask" in names:
-        values["mask"] = read_mask(given["mask"]).astype(np.float32) / 255
+        values["mask"] = read_mask(given["mask"])
     parts: list[ImageOperator] = []
     x = torch.zeros(1, *data.shape)
     for name in names:
@@ -63,17 +63,7 @@ def _check(names: Sequence[str], given: Mapping[str, Any]) -> None:
 
 def _made(name: str, value: Any, size: tuple[int, int]) -> ImageOperator:
     if name == "mask":
-        return _mask(value, size)
+        return seen_mask(value, size)
     if name == "grey":
         return Grey()
     return {"low-resolution": Downsample, "blur": Blur, "noise": Noise}[name](value)
-
-
-def _mask(seen: np.ndarray, size: tuple[int, int]) -> Mask:
-    """seen: (H, W) of this size, 1 what was seen, 0 what was not."""
-    (height, width), (H, W) = seen.shape, size
-    if (height, width) != size:
-        raise InputError(f"a mask of {width}×{height} pixels; give one of {W}×{H}, as it is put on")
-    if (seen == 1).all():
-        raise InputError("the mask is white, so nothing is hidden; black is what is to be restored")
-    return Mask(torch.from_numpy(seen))

@@ -18,10 +18,10 @@ from preimage.api.observations import PathLike, Progress
 from preimage.applications.holes import WHITE, Box, Colour, Holes, Picture
 from preimage.applications.photographs import Photograph, in_memory, opened
 from preimage.core import InputError
-from preimage.data import Dataset
+from preimage.data import Dataset, masks
 from preimage.data import cache as store
 from preimage.data.archives import Item
-from preimage.data.decode import MAX_PIXELS, Target, open_image, reason
+from preimage.data.decode import MAX_PIXELS, Target
 from preimage.data.options import checked
 from preimage.data.source import FileSource, FolderSource, find
 from preimage.runs.run import Run
@@ -112,10 +112,9 @@ def read_mask(path: PathLike, instead: str = "") -> np.ndarray:
     if not os.fspath(path):
         raise InputError(f"--mask is empty{instead or '; give the file of an image'}")
     try:
-        with open_image(os.fspath(path), max_pixels=MAX_PIXELS) as image:
-            return np.asarray(image.convert("L"))
-    except (Exception, MemoryError) as error:
-        raise InputError(f"--mask {path} cannot be used: {reason(error)}{instead}") from None
+        return masks.read_mask(path)
+    except InputError as error:
+        raise InputError(f"--mask {error}{instead}") from None
 
 
 def missing_in(mask: MaskLike, x: Tensor) -> Tensor:

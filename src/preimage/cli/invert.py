@@ -33,8 +33,9 @@ def invert(
     through: Annotated[
         list[str] | None,
         typer.Option(
-            help="What was done to the images: mask=FILE, downsample=4, blur=1.5, grey, "
-            "noise=0.1; may be repeated, in the order it was done."
+            help="What was done to the images: mask=FILE (white what was seen, of the size it is "
+            "put on), downsample=4, blur=1.5, grey, noise=0.1; may be repeated, in the order it "
+            "was done."
         ),
     ] = None,
     loss: Annotated[

@@ -65,10 +65,13 @@ class InversionFolder:
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise InputError(f"{path}/settings.json is not of this version; begin anew elsewhere")
         wanted = json.loads(json.dumps({"format": FORMAT, **settings}))
-        for name in sorted({*found, *wanted}):
+        for name in sorted({*found, *wanted}, key=lambda name: (name == "operator", name)):
             if found.get(name) != wanted.get(name):
+                other = f"{name} = {found.get(name)}, not {wanted.get(name)}"
+                if name == "operator":  # it is long, and its words are those that were given before
+                    other = f"other content in --through {' '.join(wanted['through'])}"
                 raise InputError(
-                    f"{path} was begun with {name} = {found.get(name)}, not {wanted.get(name)}; "
+                    f"{path} was begun with {other}; "
                     "give the same options to --resume it, or another --out"
                 )
         with readable_errors(path):

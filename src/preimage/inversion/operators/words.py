@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 
-from preimage.core import DataSpec, ImageSpec, InputError
+from preimage.core import DataSpec, InputError
 from preimage.core.errors import nearest_name
-from preimage.data import images
+from preimage.data.masks import read_mask
 from preimage.inversion.operators.base import Compose, ImageOperator
 from preimage.inversion.operators.image import Blur, Downsample, Grey, Mask, Noise
 
@@ -16,7 +17,7 @@ from preimage.inversion.operators.image import Blur, Downsample, Grey, Mask, Noi
 def operator(texts: Sequence[str], data: DataSpec) -> ImageOperator:
     """Operators in words: "mask=FILE", "downsample=4", "blur=1.5", "grey", "noise=0.1", in turn.
 
-    A mask's white pixels were seen; it is brought to the size of the images that it masks.
+    A mask's white pixels were seen; it is of the size of the images that it masks.
 
     Raises InputError for a word that is none of these, or a value that it cannot take.
     """
@@ -39,8 +40,20 @@ def operator(texts: Sequence[str], data: DataSpec) -> ImageOperator:
 def _mask(file: str, spec: DataSpec) -> Mask:
     if not file:
         raise InputError("give the file of the mask, as in mask=seen.png")
-    shape = ImageSpec(1, spec.height, spec.width)
-    return Mask((images(file, shape)[0, 0] + 1) / 2)
+    return seen_mask(read_mask(file), (spec.height, spec.width))
+
+
+def seen_mask(mask: np.ndarray, size: tuple[int, int]) -> Mask:
+    """mask: (H, W) uint8 of this size, white what was seen, black what was not.
+
+    Raises InputError where it is of another size, or hides nothing.
+    """
+    (height, width), (H, W) = mask.shape, size
+    if (height, width) != size:
+        raise InputError(f"a mask of {width}×{height} pixels; give one of {W}×{H}, as it is put on")
+    if (mask == 255).all():
+        raise InputError("the mask is white, so nothing is hidden; black is what is to be restored")
+    return Mask(torch.from_numpy(mask.astype(np.float32) / 255))
 
 
 def _downsample(text: str, spec: DataSpec) -> Downsample:
