@@ -52,6 +52,8 @@ def test_bad_input_is_one_line(preimage, gan: Path, here: Path) -> None:
         (("encoder", "run", "--set", "latents=3"), "latent"),
         (("encoder", "run", "--set", "steps=0"), "use --steps"),
         (("encoder", "run", "--source", "nothing-there"), "nothing-there"),
+        (("encoder", "run", "--minutes", "nan"), "--minutes nan is no length"),
+        (("encoder", "run", "--generated", "--source", "digits"), "leave out --source"),
         (("encoder", "run", "--resume"), "no encoder"),
     ]:
         outcome = preimage(*arguments)

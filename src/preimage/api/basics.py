@@ -53,6 +53,7 @@ DATA_OPTIONS = (
 """What decides which images come of a source; a run remembers it."""
 LOADING_OPTIONS = ("cache", "workers")
 """How they are decoded; a resumed run may do otherwise."""
+LONGEST = 60 * 24 * 366  # minutes of training
 
 
 def dataset(source: PathLike, **options: Any) -> Dataset:
@@ -327,8 +328,8 @@ def _check_budget(steps: int | None, minutes: float | None) -> None:
         raise InputError("--steps and --minutes are two budgets; give one of them")
     if steps is not None and steps < 1:
         raise InputError(f"--steps {steps} trains nothing; give at least 1")
-    if minutes is not None and minutes <= 0:
-        raise InputError(f"--minutes {minutes:g} trains nothing; give more than 0")
+    if minutes is not None and not 0 < minutes <= LONGEST:
+        raise InputError(f"--minutes {minutes:g} is no length; give more than 0, at most {LONGEST}")
 
 
 def _absolute(source: PathLike) -> str:

@@ -77,7 +77,7 @@ def encoder_training(
     slope: whether the later passes are told Jᵀ(x − G(z)), the slope of the squared error: each is
         then more than twice as dear, and worth more than two.
     steps, minutes: the length of training.
-    generated: train on generated images alone.
+    generated: train on generated images alone, and so without a `source`.
     replace: delete the encoder that is there.
     options: any other field of `Encoding`: batch_size, learning_rate, latent, image, …
 
@@ -85,6 +85,8 @@ def encoder_training(
     that exists.
     """
     basics._check_budget(steps, minutes)
+    if generated and source is not None:
+        raise InputError("--generated takes no real images; leave out --source, or --generated")
     run = None if isinstance(what, LatentModel) else Run.open(Path(what))
     model = what if isinstance(what, LatentModel) else basics.load(what)
     model.space.chosen()  # or say at once that there is nothing to sample from
