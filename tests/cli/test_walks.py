@@ -131,6 +131,20 @@ def test_a_sum_of_images_is_the_sum_of_their_latents(preimage, vae, photos, here
     assert Image.open(here / "sum/sheet.png").width > 100
 
 
+def test_images_are_fitted_as_the_runs_own_were(preimage, vae, here: Path) -> None:
+    run = here / "run"
+    shutil.copytree(vae, run)
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["options"]["fit"] = "stretch"
+    (run / "config.json").write_text(json.dumps(config))
+    Image.linear_gradient("L").resize((32, 16)).rotate(90).save(here / "wide.png")
+    done = preimage("arithmetic", run, "wide.png", "--out", "sum", "--json")
+    assert done.status == 0, done.err
+    z = latents_of(here / "sum/latents.npz")
+    assert torch.allclose(z.flatten(), pi.latents(run, "wide.png").flatten(), atol=1e-5)
+    assert not torch.allclose(z.flatten(), pi.latents(vae, "wide.png").flatten(), atol=1e-3)
+
+
 def test_a_plus_b_minus_b_is_a(vae, photos) -> None:
     model = pi.load(vae)
     made = pi.arithmetic(

@@ -22,6 +22,7 @@ from preimage.api.observations import source as observed
 from preimage.core import InputError, LatentModel
 from preimage.core.errors import nearest_name
 from preimage.core.words import counted
+from preimage.data import Dataset
 from preimage.exploration.arithmetic import Term, combined, parse
 from preimage.exploration.decoding import decoded
 from preimage.exploration.paths import METHODS, Walk, check_method, walk
@@ -30,6 +31,7 @@ from preimage.pictures import check_format, contact_sheet, pairs, png
 from preimage.runs.files import write_json, write_out
 from preimage.runs.latents import SavedLatents
 from preimage.runs.pictures import numbered, save_animation, save_images, save_latents
+from preimage.runs.run import Run
 
 Model = LatentModel | PathLike | Inverter
 Place = Images  # or latents, as tensors (*space.shape) or (N, *space.shape)
@@ -232,6 +234,7 @@ class _Finder:
         self.net.labels_for(1, label)
         searched = invert == "search" or not self.net.can("encode")
         self.model = model if searched else self.net  # a run keeps what searches start from
+        self.run = Run.open(Path(model)) if isinstance(model, str | os.PathLike) else None
         self.label, self.progress = label, progress
         self.options = {"method": invert, "label": label, "device": device, "progress": progress}
 
@@ -253,9 +256,10 @@ class _Finder:
                 if (z := self._known(place)) is not None:
                     found[i] = z
                     continue
-                source = observed(place, self.net.data, self.progress)  # type: ignore[arg-type]
+                source = observed(place, self.net.data, self.progress, run=self.run)
                 if len(source) > FEW:  # too many to hold: these pass by in batches
-                    found[i] = latents(self.model, place, **self.options)  # type: ignore[arg-type]
+                    there = source if isinstance(source, Dataset) else source.images
+                    found[i] = latents(self.model, there, **self.options)
                 else:
                     images[i] = source.batch(torch.arange(len(source)))
             except InputError as error:
