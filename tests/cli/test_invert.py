@@ -142,6 +142,19 @@ def test_it_is_said_how_images_were_fitted(preimage, vae, here: Path) -> None:
     assert "Images" not in preimage("invert", vae, here / "fits.png", "--out", "one").err
 
 
+def test_files_that_cannot_be_used_are_named_and_left_out(preimage, vae, photos, here) -> None:
+    (photos / "note.txt").write_text("no image")
+    options = ["--calibration", 0, "--steps", 2]
+    done = preimage("invert", vae, photos, "--out", "found", *options)
+    assert done.status == 0, done.err
+    assert done.err.count("skipped note.txt: not an image") == 1
+    found = json.loads((here / "found/inversion.json").read_text())
+    assert found["skipped"] == [{"name": "note.txt", "reason": "not an image"}]
+    assert (found["asked"], found["finished"]) == (5, True)
+    with pytest.warns(UserWarning, match=r"skipped note\.txt: not an image"):
+        pi.latents(vae, photos)
+
+
 def test_small_images_need_be_of_no_size_that_a_net_takes(preimage, vae, here: Path) -> None:
     small = pi.save_images(pi.Downsample(2)(pi.load(vae).sample(5, seed=3)), here / "small")
     done = preimage("invert", vae, small, "--through", "downsample=2", "--out", "found", "--json")

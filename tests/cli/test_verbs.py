@@ -105,6 +105,22 @@ def test_bad_files_are_reported_and_not_fatal(preimage, here: Path) -> None:
     assert "broken.png" in outcome.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "arithmetic RUN photos --out out",
+        "map RUN photos --out out",
+        "restore RUN photos --from grey --starts 1 --no-calibration --out out",
+        "compare RUN RUN --source photos --out out",
+    ],
+)
+def test_a_bad_file_is_said_once(preimage, vae: Path, here: Path, command: str) -> None:
+    folder = pi.save_images(pi.load(vae).sample(4, seed=3), here / "photos")
+    (folder / "note.txt").write_text("no image")
+    outcome = preimage(*(vae if word == "RUN" else word for word in command.split()))
+    assert outcome.err.count("skipped note.txt: not an image") == 1
+
+
 def test_a_name_cannot_steer_the_terminal(preimage, here: Path, vae: Path) -> None:
     (here / "photos").mkdir()
     name = "\x1b[2J\x9b31m\nnice\udcff.png"  # clears the screen, if it is printed as it stands

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from preimage.api import basics
+from preimage.api.observations import report_skipped
 from preimage.core import InputError, LatentModel, Step
 from preimage.data import Dataset
 from preimage.evaluation import Comparison, report
@@ -163,10 +164,13 @@ def _images(
     if run is not None:
         if source is None:
             return basics.run_dataset(run, progress=progress)
-        return basics.fitted(source, run, progress=progress)
-    if source is None:
+        data = basics.fitted(source, run, progress=progress)
+    elif source is None:
         raise InputError("models that are no runs need source=, the images to judge them by")
-    return basics.dataset(source, progress=progress)
+    else:
+        data = basics.dataset(source, progress=progress)
+    report_skipped(data, progress)
+    return data
 
 
 def _measured(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from preimage.api import basics
-from preimage.api.observations import PathLike, Progress
+from preimage.api.observations import PathLike, Progress, report_skipped
 from preimage.core import DataSpec, InputError, LatentModel
 from preimage.data import Dataset, load_as
 from preimage.evaluation import Material, Report, chosen
@@ -313,8 +313,11 @@ def _real(images: Any, spec: DataSpec | None, progress: Progress | None) -> Data
     """Real images from whatever is given, brought to a spec where there is one."""
     if isinstance(images, str | Path):
         if spec is None:
-            return basics.dataset(images, progress=progress)
-        return load_as(images, spec, progress=progress)
+            data = basics.dataset(images, progress=progress)
+        else:
+            data = load_as(images, spec, progress=progress)
+        report_skipped(data, progress)
+        return data
     if isinstance(images, Dataset):
         return images
     x = torch.as_tensor(images).float()

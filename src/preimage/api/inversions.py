@@ -363,6 +363,7 @@ def inverting_files(
         observations=source.batch,
         names=lambda i: str(source.names[i]),
         classes=ready.model.classes,
+        skipped=source.skipped,
     )
 
 

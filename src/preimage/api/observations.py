@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from preimage.api import basics
 from preimage.core import DataSpec, InputError, LatentModel, Step
+from preimage.core.words import counted
 from preimage.data import Dataset, load_as
 from preimage.runs.run import Run
 
@@ -20,6 +22,7 @@ PathLike = str | os.PathLike[str]
 Images = PathLike | Tensor | np.ndarray | Image.Image | Dataset | Sequence[PathLike | Image.Image]
 Progress = Callable[[Step], None]
 
+SAID = 10  # files named that cannot be used
 
 RANDOM = "random:"  # and a seed: a sample of the prior, in the place of an image
 
@@ -59,6 +62,8 @@ def source(
 
     run: whose model takes them; files are cropped or padded, and their values read, as its own
         images were.
+
+    Files that cannot be used are left out, and that is said.
     """
     if spec.kind != "image" and not isinstance(images, Tensor):
         raise InputError(
@@ -66,8 +71,11 @@ def source(
         )
     if isinstance(images, str | os.PathLike):
         if run is not None and run.plan.model.data.shape == spec.shape:
-            return basics.fitted(images, run, progress=progress)
-        return load_as(images, spec, progress=progress)
+            data = basics.fitted(images, run, progress=progress)
+        else:
+            data = load_as(images, spec, progress=progress)
+        report_skipped(data, progress)
+        return data
     if isinstance(images, Dataset):
         if images.spec.shape != spec.shape:
             raise InputError(
@@ -78,6 +86,20 @@ def source(
     if isinstance(images, Tensor):
         return Tensors(*fitted(images, spec))
     return Tensors(basics.images(images, spec))  # type: ignore[arg-type]
+
+
+def report_skipped(data: Dataset, progress: Progress | None) -> None:
+    """Say which files cannot be used: to whoever follows the progress, or else as a warning."""
+    if not data.skipped:
+        return
+    notes = [f"skipped {name}: {reason}" for name, reason in data.skipped[:SAID]]
+    if (more := len(data.skipped) - SAID) > 0:
+        where = f" (all of them: {data.report})" if data.report else ""
+        notes.append(f"… and {counted(more, 'file')} more{where}")
+    if progress is None:
+        warnings.warn("; ".join(notes), stacklevel=3)
+    else:
+        progress(Step(0, 1, stage="open images", notes=tuple(notes)))
 
 
 def fitted(images: Tensor, spec: DataSpec) -> tuple[Tensor, tuple[str, ...]]:

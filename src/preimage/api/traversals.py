@@ -15,7 +15,7 @@ from torch import Tensor
 
 from preimage.api import basics
 from preimage.api.inversions import inverter, latents
-from preimage.api.observations import PathLike, Progress, random_seed
+from preimage.api.observations import PathLike, Progress, random_seed, report_skipped
 from preimage.core import InputError, LatentModel, Unsupported
 from preimage.exploration.decoding import check_room
 from preimage.exploration.direction import Direction, summary
@@ -192,6 +192,7 @@ def starting(
     if ready.model.conditional and label is None:
         raise Unsupported("this model is told the class of each image; give --label")
     data = basics.fitted(images, Run.open(Path(run)), progress=progress)
+    report_skipped(data, progress)
     z = latents(ready, data, n=n, label=label, progress=progress, **search)
     return Start(z, ready.model.labels_for(len(z), label), tuple(map(str, data.names[: len(z)])))
 

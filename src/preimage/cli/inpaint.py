@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from preimage.cli.options import Device, Json, RunFolder, Seed
+from preimage.cli.output import remark
 from preimage.cli.progress import Bar
 from preimage.cli.restore import tell
 from preimage.cli.stopping import followed
@@ -111,5 +112,8 @@ def inpaint(
             progress=bar,
         )
         signals = followed(job, bar)
-    tell(job.finish(), "filled", time.monotonic() - begun, as_json=as_json)
+    result = job.finish()
+    for row in result["skipped"]:
+        remark(f"skipped {row['name']}: {row['reason']}")
+    tell(result, "filled", time.monotonic() - begun, as_json=as_json)
     return 128 + signals[0] if signals else 0

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from preimage.cli.options import Device, Json, RunFolder, Seed
-from preimage.cli.output import remark, show, table
+from preimage.cli.output import show, table
 from preimage.cli.progress import Bar
 from preimage.cli.stopping import followed
 
@@ -99,8 +99,6 @@ def tell(result: dict[str, Any], done: str, seconds: float, *, as_json: bool) ->
     """What was done, as a table or JSON."""
     from preimage.core.words import counted
 
-    for row in result["skipped"]:
-        remark(f"skipped {row['name']}: {row['reason']}")
     rows = result["images"]
     shown = table(
         ["not sure by", "file"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,9 +35,11 @@ class FiledInversion:
         observations: Observe,
         names: Callable[[int], str],
         classes: tuple[str, ...] = (),
+        skipped: Sequence[tuple[str, str]] = (),  # files that cannot be used, and why
     ):
         self.job, self.folder = job, folder
         self.observations, self.names, self.classes = observations, names, classes
+        self.skipped = [{"name": name, "reason": reason} for name, reason in skipped]
         self._said: dict[int, dict[str, str]] = {}
         folder.check(job.inverter.model.space.shape, len(classes))
         self.asked = len(folder.done()) + job.total  # images, of which some may have answers
@@ -90,7 +92,13 @@ class FiledInversion:
 
     def _facts(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """The answers, and whether they are all that was asked for."""
-        return {"asked": self.asked, "finished": len(rows) == self.asked, "images": rows}
+        finished = len(rows) == self.asked
+        return {
+            "asked": self.asked,
+            "finished": finished,
+            "images": rows,
+            "skipped": self.skipped,
+        }
 
     def _row(self, name: str, answers: Mapping[str, Tensor], i: int) -> dict[str, Any]:
         row: dict[str, Any] = {

@@ -159,6 +159,7 @@ class Pictures:
             self.names = [str(name) for name in items.names]
             self.pages = [(i, 1, 1) for i in range(len(items))]
             self.sizes = [(items.spec.height, items.spec.width)] * len(items)
+            self.skipped = [(n, f"{n} cannot be used: {reason}") for n, reason in items.skipped]
             return
         self.names = [item.name for item in items]
         for i, item in enumerate(items):
