@@ -317,6 +317,31 @@ def test_evaluation_of_a_folder_laid_out_as_mvtec(preimage, fitted, here: Path) 
     assert given.json["scores"]["pro"]["value"] > 0.9
 
 
+def test_evaluation_leaves_out_what_is_no_image_and_knows_what_it_learned_from(
+    preimage, fitted, good, here: Path
+) -> None:
+    shutil.copytree(fitted, here / "run")
+    run = here / "run"
+    facts = json.loads((run / "detectors/default/detector.json").read_text())
+    (run / "detectors/default/detector.json").write_text(json.dumps({**facts, "source": str(good)}))
+    odd = folder(here / "odd", {f"{i}.png": grey(broken(700 + i)) for i in range(3)})
+    (odd / "notes.txt").write_text("no picture")
+    (odd / "part.png").write_bytes((odd / "0.png").read_bytes()[:300])  # its header is whole
+    done = preimage("anomaly", "evaluate", run, good, odd, "--out", "judged", "--json")
+    assert done.status == 0, done.err
+    assert [row["label"] for row in done.json["images"]][GOOD:] == ["0.png", "1.png", "2.png"]
+    seen, *left_out = done.json["notes"]
+    assert seen.startswith(f"{GOOD} of {GOOD} good images are from {good}, which the detector")
+    assert [note.split(" cannot")[0] for note in left_out] == [
+        "left out: notes.txt",
+        "left out: part.png",
+    ]
+    assert "Left out: part.png" in (here / "judged/report.html").read_text()
+    again = bad(preimage, "evaluate", run, good, odd, "--out", "judged")
+    assert "judged exists already; choose another --out" in again
+    assert preimage("anomaly", "evaluate", run, odd, odd).err.count("left out") == 4
+
+
 def test_masks_that_do_not_fit(preimage, fitted, here: Path) -> None:
     mask = np.full((20, 20), 255, np.uint8)
     folder(here, {f"good/{i}.png": grey(texture(i)) for i in range(3)})
@@ -341,6 +366,7 @@ def bad(preimage, *arguments: object) -> str:
 
 def test_too_few_good_images_says_how_many_it_takes(preimage, vae, good) -> None:
     said = bad(preimage, "fit", vae, good, "--false-alarms", "0.01")
+    assert "1 good image is too few" in bad(preimage, "fit", vae, good / "000.png")
     assert "40 good images are too few for a false-alarm rate of 0.01: it takes 198" in said
     assert "--false-alarms 0.048 or more" in said
     assert not (vae / "detectors").exists()
@@ -372,7 +398,14 @@ def test_what_is_refused(preimage, fitted, vae, good, mixed, here: Path) -> None
     assert not (here / "out").exists()
     (here / "file").write_text("something")
     said = bad(preimage, "evaluate", fitted, mixed / "good", mixed, "--out", "file")
-    assert "file is a file; give --out a folder" in said
+    assert "file exists already; choose another --out" in said
+    (here / "empty").mkdir()
+    assert "empty holds no bad images to judge by" in bad(
+        preimage, "evaluate", fitted, mixed / "good", "empty"
+    )
+    assert "text holds no good images to judge by: notes.txt cannot be used" in bad(
+        preimage, "evaluate", fitted, "text", mixed / "good"
+    )
     assert "neither test/good nor good" in bad(preimage, "evaluate", fitted, mixed / "good")
     assert "no detection to resume" in bad(
         preimage, "score", fitted, mixed, "--out", "nowhere", "--resume"

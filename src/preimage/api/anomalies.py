@@ -10,7 +10,7 @@ import contextlib
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,6 +29,7 @@ from preimage.applications.anomaly.photos import InMemory, Pictures
 from preimage.applications.anomaly.regions import Region
 from preimage.core import DataSpec, InputError, LatentModel, Step
 from preimage.core.errors import nearest_name
+from preimage.core.words import counted
 from preimage.data import cache as store
 from preimage.data import load_as
 from preimage.data.archives import Item
@@ -38,6 +39,7 @@ from preimage.inversion.fingerprint import fingerprint
 from preimage.runs import detectors
 from preimage.runs.detecting import FiledDetection
 from preimage.runs.detectors import DEFAULT, LARGEST
+from preimage.runs.files import check_free
 from preimage.runs.judging import save_judgement
 from preimage.runs.run import Run
 
@@ -115,6 +117,7 @@ def save_detector(
 ) -> Path:
     """Keep a detector with its run. Raises InputError where there is one of that name."""
     folder = Run.open(Path(run)).path
+    source = basics._absolute(source) if source else ""
     return detectors.save_detector(folder, inspector, name=name, source=source, replace=replace)
 
 
@@ -188,20 +191,22 @@ def evaluate_detector(
     masks: images of the same names as the bad ones, or with _mask after it; white is what is wrong.
     out: folder for report.html and evaluation.json.
 
-    Raises InputError where a mask is missing or not of its photograph's size.
+    Raises InputError where a mask is missing or not of its photograph's size, and where `out`
+    holds something.
     """
-    if out is not None and Path(out).exists() and not Path(out).is_dir():
-        raise InputError(f"{out} is a file; give --out a folder")
+    if out is not None:
+        check_free(Path(out))
     inspector = load_detector(run, name=name, device=device)
     opened = Run.open(Path(run))
     layout = _layout(good, bad, masks)
     span = inspector.framing.range
     sides = [_of_items(items, opened, span) for items in (layout.good, layout.bad)]
-    for side, what in zip(sides, ("good", "bad"), strict=True):
-        if side.skipped:
-            raise InputError(side.skipped[0][1])
+    for side, what, folder in zip(sides, ("good", "bad"), (good, bad or good), strict=True):
         if not len(side):
-            raise InputError(f"{good} holds no {what} images to judge by")
+            why = f": {side.skipped[0][1]}" if side.skipped else "; add some"
+            raise InputError(f"{folder} holds no {what} images to judge by{why}")
+    notes = _learned_already(layout.good, detectors.learned_from(opened.path, name))
+    notes += [f"left out: {why}" for side in sides for _, why in side.skipped]
     wrong = sides[1]
     of_masks = None if layout.masks is None else _Masks(layout.masks, wrong)
     found = judged(
@@ -213,6 +218,7 @@ def evaluate_detector(
         seed=seed,
         progress=progress,
     )
+    found = replace(found, notes=(*notes, *found.notes))
     if out is not None:
         save_judgement(Path(out), found, inspector, sides[0], wrong, of_masks)
     return found
@@ -248,6 +254,20 @@ def _layout(good: PathLike, bad: PathLike | None, masks: PathLike | None) -> _La
         elif top not in names and top != "train":
             odd.append(item)
     return _Layout(fine, odd, given or min(beside, default=None))
+
+
+def _learned_already(good: list[Item], source: str) -> list[str]:
+    """What is to be said where good images are those that a detector learned from."""
+    if not (source and Path(source).exists()):
+        return []
+    learned = Path(source).resolve()
+    known = sum(Path(item.path).resolve().is_relative_to(learned) for item in good)
+    if not known:
+        return []
+    return [
+        f"{known} of {counted(len(good), 'good image')} are from {source}, which the detector "
+        "learned from: false alarms look rarer than they are; judge by others"
+    ]
 
 
 def _kind(name: str) -> str:

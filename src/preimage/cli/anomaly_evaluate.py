@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from preimage.cli.options import Device, Json, RunFolder, Seed
-from preimage.cli.output import show, table
+from preimage.cli.output import remark, show, table
 from preimage.cli.progress import Bar
 
 
@@ -56,6 +56,8 @@ def evaluate(
             seed=seed,
             progress=bar,
         )
+    for note in found.notes:
+        remark(note)
     rows = [[name, f"{value:.3f}", span, word] for name, value, span, word in judged_rows(found)]
     lines = [table(["score", "value", "95 % interval", "is"], rows)]
     if len(found.kinds) > 1:

@@ -15,6 +15,7 @@ from preimage.pictures import Figure, Section, Table, histogram, page
 
 SHOWN = 24  # photographs on the page
 LISTED = 200  # in its table
+NAMED = 10  # files that could not be used, by name
 
 
 def detection_page(
@@ -105,5 +106,6 @@ def _left_out(rows: Sequence[Any], skipped: Sequence[Mapping[str, str]]) -> str:
     if len(rows) > LISTED:
         parts.append(f"The worst {LISTED} of {len(rows):,}; scores.csv has them all.")
     if skipped:
-        parts.append(f"{counted(len(skipped), 'file')} could not be used.")
+        names = [row["name"] for row in skipped[:NAMED]] + ["…"] * (len(skipped) > NAMED)
+        parts.append(f"{counted(len(skipped), 'file')} could not be used: {', '.join(names)}.")
     return " ".join(parts)

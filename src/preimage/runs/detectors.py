@@ -128,6 +128,12 @@ def load_detector(run: Path, model: LatentModel, *, name: str = DEFAULT) -> Insp
         raise InputError(f"{folder} is not a detector of ours ({detail}); {again}") from None
 
 
+def learned_from(run: Path, name: str) -> str:
+    """The good images that a detector was fitted to, as they were named; "" where nobody said."""
+    source = read_json(run / FOLDER / name / FACTS).get("source")
+    return source if isinstance(source, str) else ""
+
+
 def _made(content: dict[str, torch.Tensor], facts: dict[str, Any], model: LatentModel) -> Inspector:
     tensors = {
         key.removeprefix(OF_DETECTOR): value

@@ -23,6 +23,7 @@ from preimage.runs.files import readable_errors, write_bytes, write_json
 MaskOf = Callable[[int, tuple[int, int]], np.ndarray]
 SHOWN = 8  # photographs in a figure
 SIDE = 144  # pixels
+NOTED = 5  # notes on the page; the JSON has all
 
 
 def save_judgement(
@@ -79,7 +80,12 @@ def save_judgement(
     ]
     text = page(
         "A detector judged",
-        f"{len(spread['good']):,} good pictures and {len(spread['anomalous']):,} others.",
+        " ".join(
+            [
+                f"{len(spread['good']):,} good pictures and {len(spread['anomalous']):,} others.",
+                *(f"{note[0].upper()}{note[1:]}." for note in found.notes[:NOTED]),
+            ]
+        ),
         sections,
         footer="Made by preimage anomaly evaluate.",
     )

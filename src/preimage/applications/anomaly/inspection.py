@@ -34,6 +34,7 @@ from preimage.applications.anomaly.photos import InMemory, Photo
 from preimage.applications.anomaly.regions import Growing, Region
 from preimage.applications.anomaly.tiles import Box, Tiling
 from preimage.core import InputError, LatentModel, Step, seeds
+from preimage.core.words import counted
 from preimage.metrics.detection import levels_of
 
 Progress = Callable[[Step], None]
@@ -268,7 +269,8 @@ def enough(n: int, false_alarms: float) -> int:
         reachable = 1 / (max(n, FEWEST) // 2 + 1)
         mend = f", or --false-alarms {reachable:.2g} or more" if n >= FEWEST else ""
         raise InputError(
-            f"{n} good images are too few for a false-alarm rate of {false_alarms:g}: it takes "
+            f"{counted(n, 'good image')} {'is' if n == 1 else 'are'} too few for a false-alarm "
+            f"rate of {false_alarms:g}: it takes "
             f"{max(FEWEST, 2 * least)}; give more{mend}"
         )
     return least

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 
 from preimage.applications.anomaly.calibration import conformal_p_values
 from preimage.applications.anomaly.inspection import Inspector, Source
-from preimage.core import Step
+from preimage.applications.anomaly.photos import Photo
+from preimage.core import InputError, Step
 from preimage.metrics.detection import PixelCounts, image_scores
 from preimage.metrics.measure import Measure
 from preimage.metrics.ranks import ranks
@@ -41,12 +42,14 @@ class Judgement:
     scores: dict[str, Score]
     kinds: dict[str, Measure]  # what is wrong → image AUROC against the good ones
     looked: tuple[Looked, ...]
+    notes: tuple[str, ...] = ()  # what a person should know, such as which files were left out
 
     def to_json(self) -> dict[str, Any]:
         return {
             "scores": {name: score.to_json() for name, score in self.scores.items()},
             "kinds": {name: measure.to_json() for name, measure in self.kinds.items()},
             "images": [vars(row) for row in self.looked],
+            "notes": list(self.notes),
         }
 
 
@@ -62,16 +65,30 @@ def judged(
 ) -> Judgement:
     """Scores of images; and of pixels and regions, where masks are known.
 
+    Photographs that cannot be opened are left out, and noted.
+
     Raises InputError where there are fewer than two photographs of a kind, and whatever `mask_of`
     finds wrong.
     """
     pixels = None if mask_of is None else PixelCounts(inspector.levels, seed=seed)
     looked: list[Looked] = []
+    left_out: list[str] = []
+    rows: list[int] = []  # of photographs that are open
+
+    def photos(source: Source) -> Iterator[Photo]:
+        for k in range(len(source)):
+            try:
+                photo = source.open(k)
+            except InputError as error:
+                left_out.append(f"left out: {error}")
+                continue
+            rows.append(k)
+            yield photo
+
     total = len(good) + len(bad)
     for source, wrong in ((good, False), (bad, True)):
-        photos = (source.open(k) for k in range(len(source)))
-        for k, look in enumerate(inspector.looks(photos)):
-            values = look.map()
+        for look in inspector.looks(photos(source)):
+            k, values = rows.pop(0), look.map()
             if pixels is not None and mask_of is not None:
                 mask = mask_of(k, look.photo.size) if wrong else np.zeros(values.shape, bool)
                 pixels.add(values, mask)
@@ -97,4 +114,4 @@ def judged(
         for kind, rows in odd.items()
         if len(rows) > 1
     }
-    return Judgement(scores, by_kind, tuple(looked))
+    return Judgement(scores, by_kind, tuple(looked), tuple(left_out))
