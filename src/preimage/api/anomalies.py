@@ -10,16 +10,16 @@ import contextlib
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from preimage.api import basics
 from preimage.api.inversions import encoded
+from preimage.api.layouts import Masks, items_of, kind, layout_of, learned_already
 from preimage.api.observations import PathLike, Progress
 from preimage.applications.anomaly import Detector, Explanation, inspection, suite
 from preimage.applications.anomaly.framing import as_they_are, for_model
@@ -29,7 +29,6 @@ from preimage.applications.anomaly.photos import InMemory, Pictures
 from preimage.applications.anomaly.regions import Region
 from preimage.core import DataSpec, InputError, LatentModel, Step
 from preimage.core.errors import nearest_name
-from preimage.core.words import counted
 from preimage.data import cache as store
 from preimage.data import load_as
 from preimage.data.archives import Item
@@ -44,8 +43,6 @@ from preimage.runs.judging import save_judgement
 from preimage.runs.run import Run
 
 VIEWS = ("model", "photo")
-MASKS = ("ground_truth", "masks", "mask")  # folders beside those of photographs
-MASK_ENDINGS = ("", "_mask")  # of a mask's name, after its photograph's
 
 
 def fit_detector(
@@ -198,22 +195,22 @@ def evaluate_detector(
         check_free(Path(out))
     inspector = load_detector(run, name=name, device=device)
     opened = Run.open(Path(run))
-    layout = _layout(good, bad, masks)
+    layout = layout_of(good, bad, masks)
     span = inspector.framing.range
     sides = [_of_items(items, opened, span) for items in (layout.good, layout.bad)]
     for side, what, folder in zip(sides, ("good", "bad"), (good, bad or good), strict=True):
         if not len(side):
             why = f": {side.skipped[0][1]}" if side.skipped else "; add some"
             raise InputError(f"{folder} holds no {what} images to judge by{why}")
-    notes = _learned_already(layout.good, detectors.learned_from(opened.path, name))
+    notes = learned_already(layout.good, detectors.learned_from(opened.path, name))
     notes += [f"left out: {why}" for side in sides for _, why in side.skipped]
     wrong = sides[1]
-    of_masks = None if layout.masks is None else _Masks(layout.masks, wrong)
+    of_masks = None if layout.masks is None else Masks(layout.masks, wrong)
     found = judged(
         inspector,
         sides[0],
         wrong,
-        kinds=[_kind(wrong.names[i]) for i, _, _ in wrong.pages],
+        kinds=[kind(wrong.names[i]) for i, _, _ in wrong.pages],
         mask_of=of_masks,
         seed=seed,
         progress=progress,
@@ -222,94 +219,6 @@ def evaluate_detector(
     if out is not None:
         save_judgement(Path(out), found, inspector, sides[0], wrong, of_masks)
     return found
-
-
-@dataclass(frozen=True)
-class _Layout:
-    good: list[Item]
-    bad: list[Item]
-    masks: Path | None
-
-
-def _layout(good: PathLike, bad: PathLike | None, masks: PathLike | None) -> _Layout:
-    """Which files are good, which are bad, and where masks are."""
-    given = None if masks is None else Path(masks)
-    if given is not None and not given.is_dir():
-        raise InputError(f"--masks {given} is no folder; give one of images named as the bad ones")
-    if bad is not None:
-        return _Layout(_items(good), _items(bad), given)
-    root = Path(good)
-    test = root / "test" if (root / "test").is_dir() else root
-    if not (test / "good").is_dir():
-        raise InputError(
-            f"{root} has neither test/good nor good in it; give two folders, GOOD and BAD"
-        )
-    beside = {place for base in (root, test) for name in MASKS if (place := base / name).is_dir()}
-    names = {place.name for place in beside}
-    fine, odd = [], []
-    for item in _items(test):
-        top = PurePosixPath(item.name).parts[0]
-        if top == "good":
-            fine.append(item)
-        elif top not in names and top != "train":
-            odd.append(item)
-    return _Layout(fine, odd, given or min(beside, default=None))
-
-
-def _learned_already(good: list[Item], source: str) -> list[str]:
-    """What is to be said where good images are those that a detector learned from."""
-    if not (source and Path(source).exists()):
-        return []
-    learned = Path(source).resolve()
-    known = sum(Path(item.path).resolve().is_relative_to(learned) for item in good)
-    if not known:
-        return []
-    return [
-        f"{known} of {counted(len(good), 'good image')} are from {source}, which the detector "
-        "learned from: false alarms look rarer than they are; judge by others"
-    ]
-
-
-def _kind(name: str) -> str:
-    """What is wrong, as the folder of a bad photograph says."""
-    parts = PurePosixPath(name).parts
-    return parts[0] if len(parts) > 1 else "bad"
-
-
-class _Masks:
-    """Masks by the names of the photographs they are of."""
-
-    def __init__(self, folder: Path, bad: Pictures):
-        self.folder, self.bad = folder, bad
-        items = _items(folder)
-        self.files = {str(PurePosixPath(i.name).with_suffix("")): i for i in items}
-        for k in range(len(bad)):
-            self._item(k)  # or say that it is missing, before anything long begins
-
-    def __call__(self, k: int, size: tuple[int, int]) -> np.ndarray:
-        """The mask (H, W) bool of bad photograph k."""
-        item, page = self._item(k), self.bad.pages[k][1]
-        pages = Pictures([item])
-        if pages.skipped:
-            raise InputError(pages.skipped[0][1])
-        if len(pages) < page:
-            raise InputError(f"{item.name} in {self.folder} has no page {page}; add it")
-        image = pages.open(page - 1).image.convert("L")
-        if (image.height, image.width) != size:
-            raise InputError(
-                f"the mask {item.name} is of {image.width}×{image.height} pixels, and "
-                f"{self.bad.label(k)} of {size[1]}×{size[0]}; give one of the same size"
-            )
-        values = np.asarray(image)
-        return values > values.max() / 2 if values.any() else np.zeros(size, bool)
-
-    def _item(self, k: int) -> Item:
-        name = PurePosixPath(self.bad.names[self.bad.pages[k][0]]).with_suffix("")
-        for stem in (str(name), name.name):
-            for ending in MASK_ENDINGS:
-                if (item := self.files.get(stem + ending)) is not None:
-                    return item
-        raise InputError(f"{self.folder} has no mask of {self.bad.label(k)}; add {name}.png")
 
 
 class _Tensors:
@@ -371,7 +280,7 @@ def _pictures(
     """What a person named, as photographs where they are files."""
     run = whose if isinstance(whose, Run) else None
     if isinstance(find(images, store.root(None)), FolderSource | FileSource):
-        return _of_items(_items(images), run, span)
+        return _of_items(items_of(images), run, span)
     if isinstance(whose, DataSpec):
         return Pictures(load_as(images, whose, progress=progress))
     return Pictures(basics.fitted(images, whose, progress=progress))
@@ -380,16 +289,6 @@ def _pictures(
 def _of_items(items: list[Item], run: Run | None, span: tuple[float, float] | None) -> Pictures:
     background = _reading(run).get("background", (255, 255, 255))
     return Pictures(items, background=background, span=span)
-
-
-def _items(images: PathLike) -> list[Item]:
-    """The files of a folder, or the one file."""
-    source = find(images, store.root(None))
-    if isinstance(source, FolderSource):
-        return source.listing[0]
-    if isinstance(source, FileSource):
-        return [Item(source.path.name, str(source.path))]
-    raise InputError(f"{images} is neither a folder of images nor an image")
 
 
 def _extremes(pictures: Pictures) -> tuple[float, float] | None:
