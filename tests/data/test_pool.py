@@ -97,6 +97,17 @@ def test_the_pixel_cap_is_checked_before_decoding(make_folder):
         data.images(folder / "huge.png", found.spec, max_pixels=10**6)
 
 
+def test_what_was_done_to_files_that_were_left_out_is_not_told(make_folder):
+    folder = make_folder(seeds=range(4))
+    size = data.load(folder).spec.shape[1:]
+    Image.effect_noise((90, 110), 50).convert("RGBA").save(folder / "whole.png")
+    (folder / "cut.png").write_bytes((folder / "whole.png").read_bytes()[:2000])
+    (folder / "whole.png").unlink()
+    found = data.load(folder, size=size, channels=1)
+    assert [name for name, _ in found.skipped] == ["cut.png"]
+    assert not any("fitted" in note or "transparency" in note for note in found.notes)
+
+
 def test_only_when_all_are_bad_is_it_an_error(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no")
     with pytest.raises(InputError, match=r"holds no usable image: 1 file skipped, such as a\.png"):

@@ -76,7 +76,7 @@ def decode_files(
             headers[answer["index"]] = Header(**answer["header"])
         work.check_any(headers)
         order = sorted(headers)
-        target, notes = _choose_target([headers[i] for i in order], options)
+        target, reason = _choose_target([headers[i] for i in order], options)
         if known is None or not _fits(known.target, target, options):
             kept = {}
         rows = _Rows(folder / "decoded.npy", len(order), target)
@@ -92,15 +92,16 @@ def decode_files(
     if options.channels is None and rows.grey[good].all():
         target = replace(target, channels=1)
     chosen = [order[row] for row in good]
+    usable = [headers[i] for i in chosen]
     raw = Raw(
         images=rows.compact(good, target.channels, folder / "images.npy"),
         names=[items[i].name for i in chosen],
         hashes=rows.hashes[good],
         skipped=sorted(work.skipped),
         value_range=target.range,
-        notes=notes,
+        notes=[*reason, *_notes(usable, target, options)],
     )
-    return Decoded(raw, chosen, [headers[i] for i in chosen], target)
+    return Decoded(raw, chosen, usable, target)
 
 
 @dataclass
@@ -190,14 +191,24 @@ def _unchanged(items: Sequence[Item], stamps: Sequence[Stamp], known: Known) -> 
 
 
 def _choose_target(headers: list[Header], options: Options) -> tuple[Target, list[str]]:
-    notes = []
-    size = options.size
+    """What images are made into, and what is to be said of a size that nobody asked for."""
+    size, note = options.size, None
     if size is None:
         size, note = choose_size([(h.width, h.height) for h in headers])
-        notes += [note] if note else []
-    elif others := {f"{h.width}×{h.height}" for h in headers} - {f"{size[1]}×{size[0]}"}:
+    channels = options.channels or (1 if all(h.grey for h in headers) else 3)
+    span = choose_range(headers)
+    span = None if span is None else options.range or span
+    return options.target(size, channels, span), [note] if note else []
+
+
+def _notes(headers: list[Header], target: Target, options: Options) -> list[str]:
+    """What was done to the images that could be used."""
+    notes = []
+    size = f"{target.width}×{target.height}"
+    others = {f"{h.width}×{h.height}" for h in headers} - {size}
+    if options.size is not None and others:
         came = others.pop() if len(others) == 1 else "other sizes"
-        notes.append(f"Images of {came} are fitted to {size[1]}×{size[0]}.")
+        notes.append(f"Images of {came} are fitted to {size}.")
     if any(h.alpha for h in headers):
         notes.append("Images with transparency are laid on the background.")
     if any(h.cut for h in headers):
@@ -207,12 +218,9 @@ def _choose_target(headers: list[Header], options: Options) -> tuple[Target, lis
         )
     if options.channels == 1 and not all(h.grey for h in headers):
         notes.append("Images with colour channels are made grey.")
-    channels = options.channels or (1 if all(h.grey for h in headers) else 3)
-    span = choose_range(headers)
-    if span is not None:
-        span = options.range or span
-        notes.append(range_note(span))
-    return options.target(size, channels, span), notes
+    if target.range is not None:
+        notes.append(range_note(target.range))
+    return notes
 
 
 def _fits(old: Target, new: Target, options: Options) -> bool:
