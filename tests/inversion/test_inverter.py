@@ -255,6 +255,15 @@ def test_images_of_another_size_or_mode_are_fitted_and_it_is_said(ready: Inverte
     assert len(job.result) == 2
 
 
+def test_values_from_0_to_255_are_no_images_of_a_models(ready: Inverter) -> None:
+    _, x = planted(ready, 2)
+    counts = (x + 1) * 127.5
+    with pytest.raises(InputError, match=r"give x / 127\.5 - 1"):
+        pi.invert(ready, counts)
+    found = pi.invert(ready, counts, through=lambda x: (x + 1) * 127.5, steps=3)
+    assert len(found) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -188,7 +188,8 @@ def inverting(
     chosen = _chosen(calibration, **settings)
     run = None if isinstance(model, Inverter | LatentModel) else Path(model)
     spec = ready.observation(chosen.through)
-    source = observed(images, spec, progress, run=None if run is None else Run.open(run))
+    opened = None if run is None else Run.open(run)
+    source = observed(images, spec, progress, run=opened, through=chosen.through)
     _prepared(ready, chosen, calibration, run, progress)
     return _job(ready, source, chosen, n=n, label=label, labels=labels, sink=sink)
 

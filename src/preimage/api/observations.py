@@ -23,6 +23,7 @@ Images = PathLike | Tensor | np.ndarray | Image.Image | Dataset | Sequence[PathL
 Progress = Callable[[Step], None]
 
 SAID = 10  # files named that cannot be used
+FAR = 4  # from the middle of images in [−1, 1], where no image is, though it be a noisy one
 
 RANDOM = "random:"  # and a seed: a sample of the prior, in the place of an image
 
@@ -56,12 +57,18 @@ class Tensors:
 
 
 def source(
-    images: Images, spec: DataSpec, progress: Progress | None, *, run: Run | None = None
+    images: Images,
+    spec: DataSpec,
+    progress: Progress | None,
+    *,
+    run: Run | None = None,
+    through: object = None,
 ) -> Dataset | Tensors:
     """Anything a person calls images, as observations of this spec.
 
     run: whose model takes them; files are cropped or padded, and their values read, as its own
         images were.
+    through: what was done to the images, whose values are then its own; None where nothing was.
 
     Files that cannot be used are left out, and that is said.
     """
@@ -84,8 +91,20 @@ def source(
             )
         return images
     if isinstance(images, Tensor):
+        if through is None:
+            _check_values(images)
         return Tensors(*fitted(images, spec))
     return Tensors(basics.images(images, spec))  # type: ignore[arg-type]
+
+
+def _check_values(images: Tensor) -> None:
+    """Raises InputError for values that no image has, such as those from 0 to 255."""
+    low, high = (float(value) for value in images.aminmax()) if images.numel() else (0.0, 0.0)
+    if max(-low, high) > FAR:
+        raise InputError(
+            f"the images' values run from {low:.3g} to {high:.3g}, and the model's lie between −1 "
+            "and 1; of 0 to 255 give x / 127.5 - 1"
+        )
 
 
 def report_skipped(data: Dataset, progress: Progress | None) -> None:

@@ -131,7 +131,7 @@ def restore(
     A = as_operator(through)
     spec = ready.ready.observation(A)
     run = None if not isinstance(model, str | os.PathLike) else Run.open(Path(model))
-    source = observed(images, spec, progress, run=run)
+    source = observed(images, spec, progress, run=run, through=A)
     y = source.batch(torch.arange(len(source)))
     known = labels_of(generator, source, labels, label)
     scale = ready.scale(A, progress=progress) if calibration else 1.0
