@@ -56,6 +56,12 @@ def test_svg_stands_in_any_page():
         assert not re.search(r'(href|src)="(?!#|data:)', svg)  # asks the network for nothing
 
 
+def test_steps_are_counted_in_whole_numbers():
+    svg = curves({"a": (range(18), range(0, 1800, 100))}, xlabel="step", ylabel="loss").svg()
+    said = [text for text in ElementTree.fromstring(svg).itertext() if text.strip()]
+    assert not any(".5" in text for text in said)
+
+
 def test_a_line_goes_through_its_points():
     steps, values = [0, 10, 20, 40], [4.0, 3.0, 5.0, 1.0]
     axes = curves({"training": (steps, values)}, xlabel="step", ylabel="loss").canvas.axes[0]

@@ -114,6 +114,7 @@ def curves(
                 markersize=3.5,
                 label=plain(name),
             )
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         if log:
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
