@@ -155,6 +155,17 @@ def test_files_that_cannot_be_used_are_named_and_left_out(preimage, vae, photos,
         pi.latents(vae, photos)
 
 
+def test_what_was_asked_for_is_shown_and_nothing_else(preimage, vae, photos, here) -> None:
+    plain = preimage("invert", vae, photos, "--out", "a", "--calibration", 0, "-n", 2)
+    assert plain.out.split()[:3] == ["error", "search", "image"]
+    assert "· invert · error " in plain.err
+    assert not any(line.endswith("· ") for line in plain.err.splitlines())
+    options = ["--posterior", "--restarts", 1, "--calibration", 0, "-n", 1, "--out", "b"]
+    asked = preimage("invert", vae, photos, *options)
+    (row,) = json.loads((here / "b/inversion.json").read_text())["images"]
+    assert f"00000.png: {row['solutions']}\n00000.png: {row['undetermined']}" in asked.out
+
+
 def test_small_images_need_be_of_no_size_that_a_net_takes(preimage, vae, here: Path) -> None:
     small = pi.save_images(pi.Downsample(2)(pi.load(vae).sample(5, seed=3)), here / "small")
     done = preimage("invert", vae, small, "--through", "downsample=2", "--out", "found", "--json")

@@ -14,6 +14,7 @@ from preimage.cli.progress import Bar
 from preimage.cli.stopping import followed
 
 LISTED = 12  # images in the table on the terminal
+SAID = ("solutions", "undetermined")  # sentences about each of them, below it
 
 
 def invert(
@@ -137,15 +138,19 @@ def invert(
         )
         signals = followed(job, bar)
     result = job.finish()
-    shown = table(
-        ["error", "verdict", "search", "image"],
-        [
-            [_figure(row["error"]), row.get("verdict", ""), row["reason"], row["name"]]
-            for row in result["images"][:LISTED]
-        ],
-    )
+    listed = result["images"][:LISTED]
+    columns = {
+        "error": [_figure(row["error"]) for row in listed],
+        "verdict": [row.get("verdict", "") for row in listed],
+        "search": [row["reason"] for row in listed],
+        "image": [row["name"] for row in listed],
+    }
+    if not any(columns["verdict"]):
+        del columns["verdict"]
+    lines = [table(list(columns), list(zip(*columns.values(), strict=True)))]
     more = len(result["images"]) - LISTED
-    lines = [shown] + ([f"… and {more} more (--json lists all)"] if more > 0 else [])
+    lines += [f"… and {more} more (--json lists all)"] if more > 0 else []
+    lines += [f"{row['name']}: {row[what]}" for row in listed for what in SAID if what in row]
     done = counted(len(result["images"]), "image")
     lines.append(f"{done} in {time.monotonic() - begun:.1f} s; sheet: {result['sheet']}")
     if job.stopped:

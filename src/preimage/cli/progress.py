@@ -17,6 +17,7 @@ FIGURES = {
     "critic_loss": "critic",
     "generator_loss": "generator",
     "frechet": "Fréchet",
+    "error": "error",
 }
 
 
@@ -54,8 +55,8 @@ class Bar:
             self.remark(note)
         if self._progress is not None:
             self._draw(step)
-        elif step.previews and step.metrics:
-            self.remark(f"step {step.step} of {step.total} · {step.stage} · {self.line()}")
+        elif step.previews and (figures := self.line()):
+            self.remark(f"step {step.step} of {step.total} · {step.stage} · {figures}")
         self._last = step
 
     def remark(self, text: str) -> None:
