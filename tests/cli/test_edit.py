@@ -130,6 +130,13 @@ def test_images_of_an_archive_are_edited_at_the_models_size(preimage, run, photo
     assert np.abs(pixels - (found.images[0, 0].numpy() + 1) * 127.5).max() <= 0.51
 
 
+def test_of_several_pages_the_first_is_edited_and_that_is_said(preimage, run, here: Path) -> None:
+    pages = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    pages[0].save(here / "pages.tif", save_all=True, append_images=pages[1:])
+    done = preimage("edit", run, "pages.tif", "--by", "smile=2", "--out", "out")
+    assert "only the first of 2 frames of pages.tif was edited and written" in done.err
+
+
 def test_ctrl_c_keeps_what_is_done(preimage, run, photos, here: Path, monkeypatch) -> None:
     iterate = FiledEdit.__iter__
 
@@ -142,6 +149,7 @@ def test_ctrl_c_keeps_what_is_done(preimage, run, photos, here: Path, monkeypatc
     done = preimage("edit", run, photos, "--by", "smile=2", "--out", "out", "--json")
     assert [row["name"] for row in done.json["images"]] == ["a.png"]
     assert done.json["stopped"]
+    assert done.json["asked"] == 4
     assert json.loads((here / "out/edit.json").read_text())["images"] == done.json["images"]
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from preimage.runs.restoring import FiledInpainting
+
 CLASSICAL = ("--mask", "box:1,1,3,3", "--method", "mean")
 
 
@@ -105,6 +107,19 @@ def test_a_filling_takes_no_other_photographs_name(preimage, vae, mask, here) ->
     assert done.status == 0, done.err
     files = [Path(file).name for row in done.json["images"] for file in row["files"]]
     assert sorted(files) == ["a--2.png", "a-2-2.png", "a-2.png", "a.png"]
+
+
+def test_ctrl_c_says_how_many_are_done(preimage, vae, photos, monkeypatch) -> None:
+    iterate = FiledInpainting.__iter__
+
+    def interrupted(self):
+        for step in iterate(self):
+            yield step
+            self.stop()
+
+    monkeypatch.setattr(FiledInpainting, "__iter__", interrupted)
+    done = preimage("inpaint", vae, photos, *CLASSICAL, "--out", "out")
+    assert done.out.endswith("stopped at 1 of 3\n")
 
 
 def test_of_several_pages_the_first_is_filled_and_that_is_said(preimage, vae, mask, here) -> None:
@@ -212,8 +227,9 @@ def test_images_are_restored(preimage, vae, photos, here, options) -> None:
         ("inpaint", ["--mask", "none.png"], "none.png cannot be used"),
         ("inpaint", ["--mask", "photos/notes.txt"], "notes.txt cannot be used: not an image"),
         ("inpaint", ["--mask", "box:1,2,3"], "is no box"),
-        ("inpaint", ["--mask", "box:0,0,99,99"], "reaches beyond"),
+        ("inpaint", ["--mask", "box:0,0,99,99"], "beyond a.png as the model sees it, which is"),
         ("inpaint", ["--mask", "colour:#zz"], "is no colour"),
+        ("inpaint", ["--mask", "colour:#f0f"], "of a.png is of that colour; paint over what"),
         ("inpaint", ["--mask", "black.png"], "nothing of a.png is to be filled"),
         ("inpaint", ["--mask", "white.png"], "all of a.png is to be filled"),
         ("inpaint", ["--mask", "wrong.png"], "is of 5×7 pixels"),

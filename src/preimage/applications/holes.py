@@ -64,7 +64,9 @@ class Box:
         return hole
 
     def __call__(self, photo: Photograph) -> np.ndarray:
-        return self.within(*photo.size, photo.name)
+        model = (photo.target.width, photo.target.height)
+        seen = " as the model sees it" if photo.size == model else ""
+        return self.within(*photo.size, f"{photo.name}{seen}")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,13 @@ class Colour:
         low, high = photo.range
         values = photo.pixels[..., : photo.colours].astype(np.float32)
         values = in_channels((values - low) * (255 / (high - low)), 3)
-        return np.all(np.abs(values - np.array(self.colour)) <= self.tolerance, axis=2)
+        hole = np.all(np.abs(values - np.array(self.colour)) <= self.tolerance, axis=2)
+        if not hole.any():
+            raise InputError(
+                f"--mask colour:#{bytes(self.colour).hex()}: nothing of {photo.name} is of that "
+                "colour; paint over what is to be filled with it"
+            )
+        return hole
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,8 @@ def edit(
     done, seconds = counted(len(rows), "image"), time.monotonic() - begun
     lines.append(f"{done} in {seconds:.1f} s; sheet: {result['sheet']}")
     lines += [f"strip: {path}" for path in result["strips"]]
+    if result["stopped"]:
+        lines.append(f"stopped at {len(rows)} of {result['asked']}")
     show(result, "\n".join(lines), as_json=as_json)
     return 128 + signals[0] if signals else 0
 

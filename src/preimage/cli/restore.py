@@ -108,6 +108,8 @@ def tell(result: dict[str, Any], done: str, seconds: float, *, as_json: bool) ->
     lines = [shown] + ([f"… and {more} more (--json lists all)"] if more > 0 else [])
     lines.append(f"{counted(len(rows), 'image')} {done} in {seconds:.1f} s")
     lines[-1] += f"; sheet: {result['sheet']}"
+    if result["stopped"]:
+        lines.append(f"stopped at {len(rows)} of {result['asked']}")
     show(result, "\n".join(lines), as_json=as_json)
 
 

@@ -75,7 +75,7 @@ class Photographs:
     def edited(self, i: int, change: Change, mask: np.ndarray | None) -> Edited:
         photo = self._opened(i)
         pixels = carried(photo, change, mask)
-        frames = f"only the first of {photo.frames} frames was edited and written"
+        frames = f"only the first of {photo.frames} frames of {photo.name} was edited and written"
         return Edited(
             file=photo.file_name,
             content=written(photo, pixels),
@@ -217,7 +217,8 @@ class FiledEdit:
     def finish(self) -> dict[str, Any]:
         """Sheet, strips, latents and JSON of what is done; what the JSON holds."""
         result: dict[str, Any] = {**self.settings, "out": str(self.folder), "stopped": self.stopped}
-        result |= {"sheet": None, "strips": [], "latents": None, "images": self._rows}
+        result |= {"asked": self.total, "sheet": None, "strips": [], "latents": None}
+        result["images"] = self._rows
         result["skipped"] = [{"name": name, "reason": reason} for name, reason in self.skipped]
         if not self._rows:
             return result

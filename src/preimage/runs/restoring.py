@@ -120,7 +120,7 @@ class Folder:
     def finish(self) -> dict[str, Any]:
         """Sheet, arrays and JSON of what is done; what the JSON holds."""
         result: dict[str, Any] = {**self.settings, "out": str(self.folder), "stopped": self.stopped}
-        result |= {"sheet": None, "arrays": None, "images": self._rows}
+        result |= {"asked": self.total, "sheet": None, "arrays": None, "images": self._rows}
         result["skipped"] = [{"name": name, "reason": reason} for name, reason in self.skipped]
         if not self._rows:
             return result
@@ -136,7 +136,7 @@ class Folder:
         if self._parts:
             unsure = torch.stack([_alike(_overall(one.deviation), size) for one in self._shown])
             most = float(unsure.max().clamp_min(1e-6))  # is white, or nothing would be seen
-            rows[f"not sure (white: ±{50 * most:.2g} %)"] = unsure * (2 / most) - 1
+            rows[f"not sure (white: ±{float(f'{50 * most:.2g}'):g} %)"] = unsure * (2 / most) - 1
             found = Restored.concatenated(self._parts)
             result["arrays"] = str(self.folder / "restored.npz")
             save_latents(
