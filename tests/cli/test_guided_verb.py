@@ -60,7 +60,7 @@ def test_a_vae_with_its_own_prior_and_a_conditional_one(preimage, vae: Path, cva
         (("--method", "rejecton"), "did you mean 'rejection'?"),
         (("--method", "langevin", "--set", "stepsize=1"), "did you mean 'step_size'?"),
         (("--method", "rejection", "--strength", "-1"), "strength=-1"),
-        (("--strength", "1"), "give --method"),
+        (("--strength", "1"), "go with a method"),
         (("--method", "rejection", "--truncation", "0.5"), "leave them out"),
         (("--method", "rejection", "--real", "nowhere"), "nowhere"),
         (("--method", "rejection", "--label", "7"), "without classes"),

@@ -79,7 +79,9 @@ def sample(
     if strength is not None:
         options["strength"] = strength
     if method is None and (options or real is not None):
-        raise typer.BadParameter("it belongs to a method; give --method", param_hint="'--method'")
+        raise typer.BadParameter(
+            "--set, --strength and --real go with a method; give one", param_hint="'--method'"
+        )
     if method is not None and (truncation != 1 or no_copies):
         raise typer.BadParameter(
             "--truncation and --no-copies are for plain samples; leave them out",

@@ -74,7 +74,7 @@ def find(source: str | os.PathLike[str], base: Path) -> Source:
             return ArraySource(path.name, path.resolve(), lambda _: inside)
         return FolderSource(path)
     if path.is_file():
-        if path.suffix in (".npy", ".npz") or arrays.is_idx(path):
+        if path.suffix.lower() in (".npy", ".npz") or arrays.is_idx(path):
             return ArraySource(path.stem, path.resolve(), lambda spool: arrays.read(path, spool))
         if archives.is_archive(path):
             return ArchiveSource(path)
