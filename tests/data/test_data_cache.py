@@ -96,6 +96,24 @@ def test_entries_and_clear(make_folder, cache_folder):
     assert not any(file.is_file() for file in cache_folder.rglob("*"))
 
 
+def test_clearing_leaves_what_is_not_of_the_cache(make_folder, cache_folder):
+    data.load(make_folder())
+    theirs = [
+        cache_folder / kind / "mine" / "meta.json"
+        for kind in ("data", "splits", "statistics", "studio", "downloads")
+    ]
+    theirs += [cache_folder / "data/meta.json", cache_folder / "splits/folds.json"]
+    theirs += [cache_folder / "downloads/mnist/mine.txt"]
+    ours = cache_folder / "downloads/mnist/train-images-idx3-ubyte.gz"
+    for file in (*theirs, ours):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}")
+    (cache_folder / "data" / "staging-here-12-0123abcd").mkdir()
+    data.cache.clear(downloads=True)
+    assert {file for file in cache_folder.rglob("*") if file.is_file()} == {*theirs}
+    assert not list(cache_folder.glob("data/staging-*"))
+
+
 def test_progress_comes_in_steps(make_folder):
     steps: list[Step] = []
     data.load(make_folder(seeds=range(70)), progress=steps.append)

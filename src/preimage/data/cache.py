@@ -25,6 +25,14 @@ import numpy as np
 
 FORMAT = 1  # of an entry; raised whenever what is written, or how images are decoded, changes
 _STAGING = "staging-"
+_ASIDE = r"(\.[0-9a-f]{8})?"  # what a killed process had not renamed yet
+_NAMES = {
+    "data": rf"{_STAGING}.+-\d+-[0-9a-f]{{8}}|[\w.-]+-[0-9a-f]{{12}}-[0-9a-f]{{12}}",
+    "splits": rf"[0-9a-f]{{32}}\.json{_ASIDE}",
+    "statistics": rf"[0-9a-f]{{32}}\.safetensors{_ASIDE}",
+    "studio": "[0-9a-f]{32}",
+}
+"""What each folder of a cache holds, by the names that are given there."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +72,40 @@ def entries(cache: str | os.PathLike[str] | None = None) -> list[Entry]:
 
 
 def clear(cache: str | os.PathLike[str] | None = None, *, downloads: bool = False) -> int:
-    """Delete all decoded data sets, and downloads too if asked; the bytes that were freed."""
-    freed = 0
-    kinds = ("data", "splits", "statistics", "studio", *(("downloads",) if downloads else ()))
-    for folder in (root(cache) / kind for kind in kinds):
-        for file in folder.rglob("*"):
+    """Delete all decoded data sets, and downloads too if asked; the bytes that were freed.
+
+    Whatever else lies there stays: the cache may be in a folder that holds other work.
+    """
+    freed, base = 0, root(cache)
+    for path in [*_made(base), *(_downloaded(base) if downloads else ())]:
+        files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+        freed += sum(file.lstat().st_size for file in files if file.is_file())
+        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)  # a file, or a link
+        for folder in path.parents[: len(path.relative_to(base).parts) - 1]:
             with contextlib.suppress(OSError):
-                freed += file.stat().st_size if file.is_file() else 0
-        shutil.rmtree(folder, ignore_errors=True)
+                folder.rmdir()  # unless something else is in it
     return freed
+
+
+def _made(base: Path) -> list[Path]:
+    """The files and folders of a cache whose names only it gives."""
+    return [
+        path
+        for kind, name in _NAMES.items()
+        for path in (base / kind).glob("*")
+        if re.fullmatch(name, path.name)
+    ]
+
+
+def _downloaded(base: Path) -> list[Path]:
+    from preimage.data.named import DATASETS
+
+    places = [
+        base / "downloads" / one.name / file for one in DATASETS.values() for file, _ in one.files
+    ]
+    return [path for path in places if path.is_file()]
 
 
 def digest(value: Any, size: int = 16) -> str:
