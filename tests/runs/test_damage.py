@@ -10,6 +10,7 @@ import pytest
 
 import preimage as pi
 from preimage.core import InputError
+from preimage.runs.checkpoint import load_checkpoint, save_checkpoint
 from preimage.runs.run import Run
 
 
@@ -29,6 +30,38 @@ def test_a_damaged_pointer_never_begins_again(run: Path, tmp_path: Path, content
     with pytest.raises(InputError, match="names no checkpoint"):
         pi.resume(copy)
     assert sorted(path.name for path in (copy / "checkpoints").iterdir()) == kept
+
+
+def test_a_lost_pointer_goes_on_from_the_latest_checkpoint(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "checkpoints" / "last").unlink()
+    job = pi.resume(copy)
+    assert job.finished
+    assert (copy / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name", ["checkpoints", "samples", ".lock", "metrics.jsonl", "weights.safetensors"]
+)
+def test_training_does_not_write_through_links(run: Path, tmp_path: Path, name: str) -> None:
+    copy, theirs = shutil.copytree(run, tmp_path / "run"), tmp_path / "theirs"
+    (copy / name).rename(theirs)
+    before = theirs.is_file() and theirs.read_bytes()
+    (copy / name).symlink_to(theirs)
+    with pytest.raises(InputError, match=f"{name} is a link"):
+        pi.resume(copy)
+    assert (theirs.is_file() and theirs.read_bytes()) == before
+
+
+def test_training_prunes_checkpoints_alone(run: Path, tmp_path: Path) -> None:
+    theirs, old = run / "checkpoints" / "thesis", run / "checkpoints" / "00000001-0"
+    theirs.mkdir()
+    old.mkdir()
+    (state,) = (run / "checkpoints").glob("00000004-*")
+    save_checkpoint(run / "checkpoints", 4, load_checkpoint(state), is_best=True)
+    assert theirs.is_dir()
+    assert not old.is_dir()
+    theirs.rmdir()
 
 
 MODEL = ("plan", "model")

@@ -15,6 +15,7 @@ from preimage.runs.files import read_json, readable_errors, write_bytes, write_j
 from preimage.training.trainer import State
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
+NAME = re.compile(r"[0-9]+-[0-9]+")  # STEP-STAGE
 
 
 def save_checkpoint(folder: Path, step: int, state: State, *, is_best: bool) -> None:
@@ -48,9 +49,15 @@ def save_checkpoint(folder: Path, step: int, state: State, *, is_best: bool) -> 
 def _prune(folder: Path) -> None:
     """Delete checkpoints that neither pointer names, and what a killed process left half-done."""
     kept = {pointed(folder, "last"), pointed(folder, "best")}
-    for path in folder.iterdir():
-        if path.is_dir() and path not in kept:
+    for path in (*_complete(folder), *folder.glob(".*.part")):
+        if path not in kept:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _complete(folder: Path) -> list[Path]:
+    """Every checkpoint that is there, by step."""
+    found = [path for path in folder.glob("*-*") if NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: [int(part) for part in path.name.split("-")])
 
 
 def pointed(folder: Path, pointer: str) -> Path | None:
@@ -65,11 +72,16 @@ def pointed(folder: Path, pointer: str) -> Path | None:
     except OSError as error:
         raise InputError(f"cannot read {folder / pointer}: {error.strerror}") from None
     path = folder / name
-    if re.fullmatch(r"\d+-\d+", name) and path.is_dir():
+    if NAME.fullmatch(name) and path.is_dir():
         return path
-    there = sorted(p.name for p in folder.iterdir() if re.fullmatch(r"\d+-\d+", p.name))
-    mend = f"write {there[-1]} into it" if there else "delete it to begin again"
+    there = latest(folder)
+    mend = f"write {there.name} into it" if there else "delete it to begin again"
     raise InputError(f"{folder / pointer} names no checkpoint; {mend}")
+
+
+def latest(folder: Path) -> Path | None:
+    """The checkpoint of the most steps: where to go on from if `last` was not written, or lost."""
+    return next(reversed(_complete(folder)), None)
 
 
 def load_checkpoint(path: Path) -> State:

@@ -21,7 +21,7 @@ from preimage.inversion.encoder_training import Encoding, frozen
 from preimage.inversion.fingerprint import fingerprint
 from preimage.inversion.pivotal import Difference
 from preimage.models import CONFIGS
-from preimage.runs.files import readable_errors, write_bytes
+from preimage.runs.files import check_no_links, readable_errors, write_bytes
 from preimage.runs.run import Run
 from preimage.runs.training import Training, check_unchanged, restored
 from preimage.training.recipes import Plan
@@ -69,6 +69,7 @@ def create_encoder(
 
     facts: what the config holds besides: `data` and `training`, as in a run's.
     """
+    check_no_links(folder)
     if folder.exists() and replace:
         shutil.rmtree(folder)
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -81,6 +82,7 @@ def create_encoder(
 
 def resume_encoder(folder: Path, generator: LatentModel, data: Dataset) -> Training:
     """Go on with an encoder's training from its last checkpoint."""
+    check_no_links(folder)
     run = open_encoder(folder)
     run.check_resumable()
     run.check_generator(generator)

@@ -83,6 +83,13 @@ def check_free(folder: Path, mend: str = "choose another --out") -> None:
         raise InputError(f"{folder} exists already; {mend}")
 
 
+def check_no_links(*paths: Path) -> None:
+    """Raises InputError where one of them is a link."""
+    for path in paths:
+        if path.is_symlink():
+            raise InputError(f"{path} is a link, which is not written through; put a copy there")
+
+
 def check_makeable(folder: Path) -> None:
     """Raises InputError where the folder cannot be made or written to; leaves nothing behind."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]

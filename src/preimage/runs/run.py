@@ -18,9 +18,10 @@ from preimage.core import InputError, LatentModel
 from preimage.core.config import from_json, to_json
 from preimage.models import build
 from preimage.models.shapes import shapes_only
-from preimage.runs.checkpoint import pointed
+from preimage.runs.checkpoint import latest, pointed
 from preimage.runs.files import (
     check_free,
+    check_no_links,
     read_json,
     readable_errors,
     write_bytes,
@@ -135,9 +136,18 @@ class Run:
                 f"{self.path}/config.json: this version does not know training.{unknown.pop()}"
             )
 
+    def check_own(self) -> None:
+        """Raises InputError where training would write to, or delete, what a link points at.
+
+        A run may come from anybody, and with it links to places that are none of its own.
+        """
+        names = ("checkpoints", "samples", "tensorboard", self.metrics_path.name, ".lock")
+        check_no_links(*(self.path / name for name in names))
+        check_no_links(self.weights, *self.checkpoints.glob("*"))
+
     def last_checkpoint(self) -> Path | None:
         """Where to go on from; None before the first checkpoint."""
-        return pointed(self.checkpoints, "last")
+        return pointed(self.checkpoints, "last") or latest(self.checkpoints)
 
     def sweep(self) -> None:
         """Remove what a killed process left half-written."""

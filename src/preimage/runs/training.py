@@ -215,9 +215,10 @@ def summary_writer() -> Any:
 
 def _locked(run: Run) -> io.TextIOWrapper:
     """Hold the run, so that two processes do not train it at once."""
+    run.check_own()
     path = run.path / ".lock"
     with readable_errors(path):
-        file = path.open("w")
+        file = path.open("a")  # which, unlike "w", empties nothing
     if fcntl is None:
         return file
     try:
