@@ -58,9 +58,10 @@ def write_out(path: Path, content: bytes) -> Path:
     return path
 
 
-def write_json(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    # What is not Unicode in a file's name becomes an escape that JSON reads back as it was.
+    write_bytes(path, (text + "\n").encode(errors="backslashreplace"))
 
 
 def read_json(path: Path) -> Any:
