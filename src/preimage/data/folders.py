@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -31,7 +32,8 @@ class Structure:
 def scan(folder: Path) -> tuple[list[Item], list[tuple[int, int]], Skipped]:
     """Every regular file below a folder in order of name, its (size, mtime), and what is none.
 
-    Links to files and folders are followed, each folder once.
+    Links to files and folders are followed, each folder once. Runs below it are passed over: their
+    pictures are made, and training that writes here would change its own images.
     """
     found: list[tuple[Item, tuple[int, int]]] = []
     skipped: Skipped = []
@@ -50,6 +52,10 @@ def scan(folder: Path) -> tuple[list[Item], list[tuple[int, int]], Skipped]:
         folders[:] = sorted(f for f in folders if not _noise(f))
         inside = PurePath(os.path.relpath(where, folder))
         before = "" if inside == PurePath(".") else f"{inside.as_posix()}/"
+        if before and "checkpoints" in folders and _is_run(os.path.join(where, "config.json")):
+            folders.clear()
+            skipped.append((inside.as_posix(), "a run, not images"))
+            continue
         for file in sorted(files):
             path = os.path.join(where, file)
             name = before + file
@@ -66,6 +72,16 @@ def scan(folder: Path) -> tuple[list[Item], list[tuple[int, int]], Skipped]:
                 skipped.append((name, "not a regular file"))
     found.sort(key=lambda pair: pair[0].name)
     return [item for item, _ in found], [stamp for _, stamp in found], skipped
+
+
+def _is_run(config: str) -> bool:
+    """Whether this is the config of a run of ours."""
+    try:
+        with open(config, encoding="utf-8") as file:
+            known = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(known, dict) and {"format", "plan"} <= known.keys()
 
 
 def _noise(name: str) -> bool:
