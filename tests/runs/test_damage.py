@@ -75,6 +75,10 @@ HOSTILE = {
     "no shape": ((*MODEL, "data", "shape"), []),
     "linear": ((*MODEL, "linear"), "no"),
     "stages": (("plan", "stages"), 5),
+    "latent of 10⁹": ((*MODEL, "latent"), 10**9),
+    "shape of words": ((*MODEL, "data", "shape"), [1, 8, "a"]),
+    "another plan": (("plan",), {"type": "MLP", "widths": [1]}),
+    "another model": (MODEL, {"type": "MLP", "widths": [1]}),
 }
 
 
@@ -88,9 +92,34 @@ def test_a_hostile_config_is_refused_in_one_line(run: Path, tmp_path: Path, name
         place = place[parent]
     place[last] = value
     (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError) as refused:
-        pi.load(copy)
-    assert "\n" not in str(refused.value)
+    for use in (pi.load, pi.resume, lambda run: pi.fitted("digits", Run.open(run))):
+        with pytest.raises(InputError) as refused:
+            use(copy)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [],
+        {"source": "digits", "options": [], "fingerprint": ""},
+        {"source": "digits", "options": {"nope": 1}, "fingerprint": ""},
+        {"source": "digits", "options": {"size": "x"}, "fingerprint": ""},
+        {"source": "digits", "options": {"labels": 5}, "fingerprint": ""},
+        {"source": "digits", "options": {}, "range": [5], "fingerprint": ""},
+        {"source": "digits", "options": {}, "range": 5, "fingerprint": ""},
+    ],
+)
+def test_hostile_facts_of_images_are_refused_in_one_line(
+    run: Path, tmp_path: Path, data: object
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "data": data}))
+    for use in (pi.resume, lambda run: pi.fitted("digits", Run.open(run))):
+        with pytest.raises(InputError, match="no valid data") as refused:
+            use(copy)
+        assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +134,15 @@ def test_a_config_that_cannot_go_on(
     config[place][name] = value
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=f"{place}.{name}"):
+        pi.resume(copy)
+
+
+def test_a_config_without_a_recipe(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    config = json.loads((copy / "config.json").read_text())
+    del config["recipe"]
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="no valid recipe"):
         pi.resume(copy)
 
 

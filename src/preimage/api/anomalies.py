@@ -33,12 +33,13 @@ from preimage.data import cache as store
 from preimage.data import load_as
 from preimage.data.archives import Item
 from preimage.data.options import checked
-from preimage.data.source import FileSource, FolderSource, find
+from preimage.data.source import FileSource, FolderSource, find, recorded
 from preimage.inversion.fingerprint import fingerprint
 from preimage.runs import detectors
 from preimage.runs.detecting import FiledDetection
 from preimage.runs.detectors import DEFAULT, LARGEST
 from preimage.runs.files import check_free
+from preimage.runs.images import reading
 from preimage.runs.judging import save_judgement
 from preimage.runs.run import Run
 
@@ -114,7 +115,7 @@ def save_detector(
 ) -> Path:
     """Keep a detector with its run. Raises InputError where there is one of that name."""
     folder = Run.open(Path(run)).path
-    source = basics._absolute(source) if source else ""
+    source = recorded(source) if source else ""
     return detectors.save_detector(folder, inspector, name=name, source=source, replace=replace)
 
 
@@ -264,11 +265,10 @@ def _reading(run: Run | None) -> dict[str, Any]:
     """How a run's own images were read."""
     if run is None:
         return {}
-    facts = run.config["data"]
-    known = {k: v for k, v in facts["options"].items() if k in ("fit", "background")}
-    options = checked(**known)
+    known = {k: v for k, v in reading(run).items() if k in ("fit", "background")}
+    options, span = checked(**known), run.config["data"].get("range")
     found: dict[str, Any] = {"fit": options.fit, "background": options.background}
-    return found | ({"range": tuple(facts["range"])} if facts.get("range") else {})
+    return found | ({"range": tuple(span)} if span else {})
 
 
 def _pictures(

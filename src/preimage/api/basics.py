@@ -22,10 +22,15 @@ from preimage.data import cache as _cache
 from preimage.data import datasets as _datasets
 from preimage.data import images as _images
 from preimage.data import load as _load_data
+from preimage.data.assemble import sides_of
 from preimage.data.cache import Entry as CacheEntry
+from preimage.data.source import recorded
 from preimage.models import build, wrap
 from preimage.models.shapes import shapes_only
 from preimage.runs.files import check_free, unused_folder
+from preimage.runs.images import facts as _facts
+from preimage.runs.images import fitted, run_dataset
+from preimage.runs.images import known_options as _known_options
 from preimage.runs.pictures import save_animation, save_images, save_latents, save_sheet
 from preimage.runs.run import Run
 from preimage.runs.run import load as _load_run
@@ -39,20 +44,6 @@ from preimage.training.private_plan import check_private, check_range
 from preimage.training.recipes import Plan, Recipe
 
 PathLike = str | os.PathLike[str]
-DATA_OPTIONS = (
-    "size",
-    "channels",
-    "fit",
-    "background",
-    "range",
-    "labels",
-    "split",
-    "max_pixels",
-    "deduplicate",
-)
-"""What decides which images come of a source; a run remembers it."""
-LOADING_OPTIONS = ("cache", "workers")
-"""How they are decoded; a resumed run may do otherwise."""
 LONGEST = 60 * 24 * 366  # minutes of training
 
 
@@ -164,7 +155,7 @@ def training(
     if tensorboard:
         summary_writer()  # or say that it is missing
     check_private(private, best, options)
-    data_options = _known(data or {})
+    data_options = _known_options(data or {})
     if out is not None:
         check_free(Path(out), f"choose another --out, or --resume {out}")
     images = _load_data(source, progress=progress, **data_options)
@@ -186,15 +177,8 @@ def training(
         Path(out) if out is not None else unused_folder(images.name, proposal.recipe),
         plan=planned,
         recipe=proposal.recipe,
-        data={
-            "source": _absolute(source),
-            "options": _plain(data_options),
-            "name": images.name,
-            "fingerprint": images.fingerprint,
-            "train": len(images.train),
-            "heldout": len(images.heldout),
-            "range": images.value_range,
-        },
+        sides=sides_of(images),
+        data=_facts(recorded(source), images, **data_options),
         training=settings,
     )
     notes = images.summary().splitlines()
@@ -231,25 +215,6 @@ def load(run: PathLike, *, device: str = "cpu") -> LatentModel:
     where its weights do not fit its config.
     """
     return _load_run(Path(run)).to(best_device(device))
-
-
-def run_dataset(run: Run, *, progress: Callable[[Step], None] | None = None) -> Dataset:
-    """The images a run was trained on."""
-    facts = run.config["data"]
-    return _load_data(facts["source"], progress=progress, **_from_json(facts["options"]))
-
-
-def fitted(
-    source: PathLike, run: Run, *, progress: Callable[[Step], None] | None = None
-) -> Dataset:
-    """Other images, brought to a run's size, channels and range as its own were."""
-    options = _from_json(run.config["data"]["options"])
-    spec, span = run.plan.model.data, run.config["data"].get("range")
-    options |= {"size": (spec.height, spec.width), "channels": spec.channels}
-    options |= {"range": tuple(span)} if span else {}
-    for own in ("labels", "deduplicate"):  # they are about the run's own images
-        options.pop(own, None)
-    return _load_data(source, progress=progress, **options)
 
 
 @dataclass(frozen=True)
@@ -330,34 +295,6 @@ def _check_budget(steps: int | None, minutes: float | None) -> None:
         raise InputError(f"--steps {steps} trains nothing; give at least 1")
     if minutes is not None and not 0 < minutes <= LONGEST:
         raise InputError(f"--minutes {minutes:g} is no length; give more than 0, at most {LONGEST}")
-
-
-def _absolute(source: PathLike) -> str:
-    """A path that a resume finds from any folder; names of data sets stay as they are."""
-    return str(Path(source).absolute()) if Path(source).exists() else str(source)
-
-
-def _from_json(options: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-
-
-def _known(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of `preimage.data.load`, none of them misspelt."""
-    known = (*DATA_OPTIONS, *LOADING_OPTIONS)
-    for name in options:
-        if name not in known:
-            raise InputError(f"no option '{name}' of data; {nearest_name(name, known)}")
-    return options
-
-
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Options as JSON can hold them, paths made absolute so that a resume finds them."""
-    plain = {}
-    for name, value in options.items():
-        if value is None or name not in DATA_OPTIONS:
-            continue
-        plain[name] = str(Path(value).absolute()) if name == "labels" else value
-    return plain
 
 
 __all__ = [

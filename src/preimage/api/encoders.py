@@ -9,7 +9,7 @@ import copy
 import dataclasses
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,15 @@ from preimage.core import InputError, LatentModel, Step
 from preimage.core.config import changed, unknown_option
 from preimage.core.errors import nearest_name
 from preimage.data import Dataset
+from preimage.data.assemble import sides_of
+from preimage.data.source import recorded
 from preimage.inversion.encoder import EncodedModel, EncoderConfig
 from preimage.inversion.encoder_training import Encoding, frozen, stand_ins
 from preimage.inversion.fingerprint import fingerprint
 from preimage.inversion.pivotal import Difference, PivotalTuning, applied, tuned
 from preimage.nets import MLP, Conv, Net, Transformer
 from preimage.runs import encoders as _encoders
+from preimage.runs import images as images_of
 from preimage.runs.encoders import has_encoder, load_difference, save_difference
 from preimage.runs.run import Run
 from preimage.runs.training import Training
@@ -107,8 +110,8 @@ def encoder_training(
     if folder is None:
         return trainer
     job = _encoders.create_encoder(
-        folder, trainer, plan, replace=replace, recipe="encoder", data=facts,
-        training=settings,
+        folder, trainer, plan, replace=replace, recipe="encoder", sides=sides_of(images),
+        data=facts, training=settings,
     )  # fmt: skip
     job.notes = tuple(images.summary().splitlines())
     return job
@@ -139,7 +142,10 @@ def resume_encoder(run: PathLike, *, progress: Progress | None = None) -> Traini
     model, facts = basics.load(run), began.config["data"]
     source, seed = facts["source"], began.config["training"]["seed"]
     own = source in (GENERATED, opened.config["data"]["source"])
-    images, _ = _images(model, opened, None if own else source, source == GENERATED, seed, progress)
+    images, _ = _images(
+        model, opened, None if own else source, source == GENERATED, seed, progress,
+        sides=None if own else images_of.sides(began),
+    )  # fmt: skip
     return _encoders.resume_encoder(folder, model, images)
 
 
@@ -210,6 +216,7 @@ def _images(
     generated: bool,
     seed: int,
     progress: Progress | None,
+    sides: Mapping[int, bool] | None = None,
 ) -> tuple[Dataset, dict[str, Any]]:
     """The images to train on, and what the config says of them."""
     if generated or (source is None and run is None):
@@ -223,22 +230,22 @@ def _images(
         assert run is not None
         images = basics.run_dataset(run, progress=progress)
     elif run is not None:
-        images = basics.fitted(source, run, progress=progress)
+        images = basics.fitted(source, run, sides=sides, progress=progress)
     else:
-        sides = {"size": (model.data.height, model.data.width), "channels": model.data.channels}
-        images = basics.dataset(source, progress=progress, **sides)
+        shape = {"size": (model.data.height, model.data.width), "channels": model.data.channels}
+        images = basics.dataset(source, progress=progress, **shape)
     if model.conditional and images.classes != model.classes:
         labels = basics.class_labels(model, images)
         assert labels is not None
         images = dataclasses.replace(images, labels=labels.numpy(), classes=model.classes)
-    return images, {
-        "source": GENERATED if images.source == GENERATED else basics._absolute(images.source),
-        "options": {},
-        "name": images.name,
-        "fingerprint": images.fingerprint,
-        "train": len(images.train),
-        "heldout": len(images.heldout),
-    }
+    if images.source == GENERATED:
+        named = GENERATED
+    elif source is None:
+        assert run is not None
+        named = run.config["data"]["source"]
+    else:
+        named = recorded(images.source if isinstance(source, Dataset) else source)
+    return images, images_of.facts(named, images)
 
 
 __all__ = [

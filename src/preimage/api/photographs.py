@@ -24,6 +24,7 @@ from preimage.data.archives import Item
 from preimage.data.decode import MAX_PIXELS, Target
 from preimage.data.options import checked
 from preimage.data.source import FileSource, FolderSource, find
+from preimage.runs.images import reading
 from preimage.runs.run import Run
 
 MaskLike = PathLike | Tensor | np.ndarray | Image.Image
@@ -57,9 +58,8 @@ def photographs(
     images: PathLike, run: Run, progress: Progress | None
 ) -> tuple[Photos, list[tuple[str, str]]]:
     """What a person named, as photographs; and what cannot be used."""
-    facts = run.config["data"]
-    used = {k: v for k, v in facts["options"].items() if k in ("fit", "background", "max_pixels")}
-    spec, span = run.plan.model.data, facts.get("range")
+    used = {k: v for k, v in reading(run).items() if k in ("fit", "background", "max_pixels")}
+    spec, span = run.plan.model.data, run.config["data"].get("range")
     size = (spec.height, spec.width)
     options = replace(checked(channels=spec.channels, **used), size=size)
     target = options.target(size, spec.channels, tuple(span) if span else None)

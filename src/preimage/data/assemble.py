@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -69,6 +69,29 @@ def assemble(
         value_range=raw.value_range,
         notes=(*raw.notes, *notes),
     )
+
+
+def sides_of(dataset: Dataset) -> dict[int, bool]:
+    """Hash of an image → whether it is held out; without those that are on both sides."""
+    held = set(dataset.hashes[dataset.heldout].tolist())
+    others = set(np.delete(dataset.hashes, dataset.heldout).tolist())
+    return {image: image in held for image in sorted(held ^ others)}
+
+
+def resplit(dataset: Dataset, sides: Mapping[int, bool]) -> Dataset:
+    """The same images, each that is known on its side, and new ones on that of their like."""
+    held = np.isin(np.arange(len(dataset)), dataset.heldout)
+    hashes = dataset.hashes.tolist()
+    if all(sides.get(image, was) == was for image, was in zip(hashes, held.tolist(), strict=True)):
+        return dataset
+    if any(image not in sides for image in hashes):
+        exact = split.exact_groups(dataset.hashes)
+        groups = split.near_groups(dataset.images, exact)
+        groups = exact if groups is None else groups
+        held = split.held_out(dataset.hashes, groups, remembered=sides)
+    pairs = zip(hashes, held.tolist(), strict=True)
+    held = np.array([sides.get(image, fresh) for image, fresh in pairs], bool)
+    return replace(dataset, train=np.flatnonzero(~held), heldout=np.flatnonzero(held))
 
 
 def _shared(exact: np.ndarray, held: np.ndarray) -> list[str]:

@@ -200,24 +200,32 @@ def read_json(path: Path) -> Any:
 # --- which images of a source were held out ------------------------------------------------------
 
 
+def split_from_json(value: Any) -> dict[int, bool]:
+    """Hash of an image → whether it is held out."""
+    return {
+        int(image, 16): held
+        for side, held in (("train", False), ("heldout", True))
+        for image in value.get(side, ())
+    }
+
+
+def split_to_json(split: Mapping[int, bool]) -> dict[str, list[str]]:
+    sides: dict[str, list[str]] = {"train": [], "heldout": []}
+    for image, held in split.items():
+        sides["heldout" if held else "train"].append(f"{image:016x}")
+    return sides
+
+
 def remembered_split(base: Path, source: str) -> dict[int, bool]:
     """Hash of an image → whether it was held out when this source was last read."""
-    known = read_json(_split_path(base, source)) or {}
-    return {
-        int(value, 16): held
-        for side, held in (("train", False), ("heldout", True))
-        for value in known.get(side, ())
-    }
+    return split_from_json(read_json(_split_path(base, source)) or {})
 
 
 def remember_split(base: Path, source: str, split: Mapping[int, bool]) -> None:
     path = _split_path(base, source)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sides: dict[str, list[str]] = {"train": [], "heldout": []}
-    for value, held in split.items():
-        sides["heldout" if held else "train"].append(f"{value:016x}")
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
-    write_json(aside, {"source": source, **sides})
+    write_json(aside, {"source": source, **split_to_json(split)})
     aside.replace(path)
 
 

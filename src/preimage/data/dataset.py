@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,17 @@ class Dataset:
         if self.labels is None:
             return None
         return torch.from_numpy(self.labels[np.asarray(indices, dtype=np.int64)])
+
+    @property
+    def labels_hash(self) -> str | None:
+        """Of the class of every image, or None where there are none."""
+        if self.labels is None:
+            return None
+        digest = hashlib.blake2b(
+            "\0".join(self.classes).encode(errors="backslashreplace"), digest_size=16
+        )
+        digest.update(self.labels.astype("<i8").tobytes())
+        return digest.hexdigest()
 
     def attribute(self, name: str) -> np.ndarray:
         """One attribute of every image, float32 (N,): its value, or the code of its category."""

@@ -18,14 +18,14 @@ from preimage.data import cache as store
 from preimage.data import entry
 from preimage.data import labels as label_files
 from preimage.data.arrays import Arrays, Part, natural_range
-from preimage.data.assemble import assemble
+from preimage.data.assemble import assemble, resplit
 from preimage.data.convert import convert_arrays
 from preimage.data.dataset import Dataset
 from preimage.data.decode import MAX_PIXELS, Header, Target, flatten, open_image, reason, render
 from preimage.data.decoding import Known, KnownRow, Progress
 from preimage.data.duplicates import deduplicated
 from preimage.data.options import Colour, Options, Size, checked
-from preimage.data.source import BuiltIn, FileSource, Reading, Source, find
+from preimage.data.source import BuiltIn, FileSource, Reading, Source, find, shadowed
 
 PathLike = str | os.PathLike[str]
 
@@ -42,6 +42,7 @@ def load(
     split: str | None = None,
     max_pixels: int = MAX_PIXELS,
     deduplicate: bool = False,
+    sides: Mapping[int, bool] | None = None,
     cache: PathLike | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -60,6 +61,8 @@ def load(
     split: "train" or "test" alone, of a source that comes with both.
     max_pixels: images of more are skipped before they are decoded.
     deduplicate: whether to train on one image only of those that are equal or nearly so.
+    sides: hash of an image → whether it was held out before, and so is now; unset, as the cache
+        remembers the source.
     cache: folder to keep the decoded images in; unset, $PREIMAGE_CACHE or the platform's own.
     workers: decoding processes; unset, one a processor.
     progress: called with a `Step` now and then.
@@ -77,6 +80,10 @@ def load(
     )
     base = store.root(cache)
     dataset = _cached(find(source, base), options, base, workers, progress)
+    if note := shadowed(source):
+        dataset.notes = (*dataset.notes, note)
+    if sides is not None:
+        dataset = resplit(dataset, sides)
     if labels is not None:
         _apply_labels(dataset, Path(labels).expanduser())
     return deduplicated(dataset) if deduplicate else dataset

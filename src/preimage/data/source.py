@@ -87,6 +87,28 @@ def find(source: str | os.PathLike[str], base: Path) -> Source:
     raise InputError(f"no file or folder '{text}', nor a data set of that name; {mend}")
 
 
+def is_name(source: str | os.PathLike[str]) -> bool:
+    """Whether this means a set that is known by name, even where a folder is called the same."""
+    text = os.fspath(source)
+    return text.startswith("hf:") or text.partition(":")[0] in named.DATASETS
+
+
+def recorded(source: str | os.PathLike[str]) -> str:
+    """A text that means the same source from any folder."""
+    return os.fspath(source) if is_name(source) else str(Path(source).expanduser().absolute())
+
+
+def shadowed(source: str | os.PathLike[str]) -> str:
+    """A note where the name of a set is that of something here too."""
+    here = is_name(source) and Path(source).exists()
+    return f"{source} is the data set of that name; ./{source} is what lies here." if here else ""
+
+
+def is_gone(source: str) -> bool:
+    """Whether this is a path at which there is nothing any more."""
+    return not is_name(source) and not os.path.exists(os.path.expanduser(source))
+
+
 def _named(text: str, base: Path) -> Source | None:
     name, _, details = text.partition(":")
     known = named.DATASETS.get(name)

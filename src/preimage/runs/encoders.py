@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
+from torch import nn
 
 import preimage
 from preimage.core import InputError, LatentModel
@@ -22,8 +23,9 @@ from preimage.inversion.fingerprint import fingerprint
 from preimage.inversion.pivotal import Difference
 from preimage.models import CONFIGS
 from preimage.runs.files import check_no_links, readable_errors, write_bytes
+from preimage.runs.images import check_unchanged
 from preimage.runs.run import Run
-from preimage.runs.training import Training, check_unchanged, restored
+from preimage.runs.training import Training, restored
 from preimage.training.recipes import Plan
 from preimage.training.trainer import Trainer
 
@@ -38,6 +40,9 @@ class EncoderRun(Run):
         **CONFIGS,
         **{config.__name__: config for config in (Plan, EncoderConfig, Encoding)},
     }
+
+    def _module(self) -> nn.Module:
+        return Encoder(self.plan.model)  # type: ignore[arg-type]
 
     def check_generator(self, generator: LatentModel) -> None:
         """Raises InputError where the encoder was trained beside other weights."""
@@ -67,7 +72,7 @@ def create_encoder(
 ) -> Training:
     """Training that writes to this folder. Raises InputError where there is something already.
 
-    facts: what the config holds besides: `data` and `training`, as in a run's.
+    facts: `sides`, and what the config holds besides: `data` and `training`, as in a run's.
     """
     check_no_links(folder)
     if folder.exists() and replace:
@@ -86,6 +91,7 @@ def resume_encoder(folder: Path, generator: LatentModel, data: Dataset) -> Train
     run = open_encoder(folder)
     run.check_resumable()
     run.check_generator(generator)
+    run.described()
     check_unchanged(run, data)
     trainer = encoder_trainer(generator, data, run.plan, **run.config["training"])
     return restored(Training(run, trainer))

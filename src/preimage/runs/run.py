@@ -6,16 +6,18 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 import preimage
 from preimage.core import InputError, LatentModel
 from preimage.core.config import from_json, to_json
+from preimage.data.cache import split_to_json
 from preimage.models import build
 from preimage.models.shapes import shapes_only
 from preimage.runs.checkpoint import latest, pointed
@@ -31,6 +33,7 @@ from preimage.training.private import Guarantee, guarantee
 from preimage.training.recipes import TYPES, Plan
 
 FORMAT = 1  # of the folder; raised when older versions could no longer read it
+SPLIT = "split.json"  # which images are held out
 
 NEEDED = {
     "data": {"source": str, "options": dict, "fingerprint": str},
@@ -38,6 +41,8 @@ NEEDED = {
 }
 """What a config must hold for training to go on."""
 OPTIONAL = {"best"}  # and what it may say of the training besides
+FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What may come of building what a config describes that was tampered with."""
 
 
 class Run:
@@ -61,15 +66,60 @@ class Run:
         return self.path / "weights.safetensors"
 
     @property
+    def split_path(self) -> Path:
+        return self.path / SPLIT
+
+    @property
     def plan(self) -> Plan:
         """Raises InputError where the config describes none that this version knows."""
         where = self.path / "config.json"
         try:
-            return from_json(self.config["plan"], self.types)
+            plan = from_json(self.config["plan"], self.types)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{where} does not describe a model: {error!r}") from None
+        if not isinstance(plan, Plan):
+            raise InputError(f"{where} does not describe a model: it holds no plan")
+        return plan
+
+    def described(self) -> dict[str, Tensor]:
+        """The weights its config calls for, as shapes only, so that a huge one takes no memory.
+
+        Raises InputError where it describes no model.
+        """
+        try:
+            with shapes_only():
+                return self._module().state_dict()
+        except InputError:
+            raise
+        except FAULTS as e:
+            detail = str(e).splitlines()[0][:120] if str(e) else type(e).__name__
+            raise InputError(
+                f"{self.path}/config.json does not describe a model: {detail}"
+            ) from None
+
+    def _module(self) -> nn.Module:
+        return build(self.plan.model)
+
+    def check_model(self) -> None:
+        """Raises InputError where the config describes no model, or one that the weights, where
+        they can be read, are not of."""
+        expected, found = self.described(), None
+        with suppress(SafetensorError, OSError), safe_open(self.weights, "pt") as file:
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        if found is not None:
+            self._check_fit(expected, found)
+
+    def _check_fit(self, expected: Mapping[str, Tensor], found: Mapping[str, list[int]]) -> None:
+        for name in sorted(expected.keys() | found.keys()):
+            needed = list(expected[name].shape) if name in expected else "nothing"
+            there = found.get(name, "nothing")
+            if needed != there:
+                raise InputError(
+                    f"{self.weights} does not fit {self.path}/config.json: {name} is {there} "
+                    f"and should be {needed}"
+                )
 
     @property
     def guarantee(self) -> Guarantee | None:
@@ -77,8 +127,13 @@ class Run:
         return guarantee(self.plan.stages, self.config.get("data", {}).get("train", 0))
 
     @classmethod
-    def create(cls, path: str | Path, *, plan: Plan, **facts: Any) -> Run:
-        """A new folder with its config. Raises InputError where there is something already."""
+    def create(
+        cls, path: str | Path, *, plan: Plan, sides: Mapping[int, bool], **facts: Any
+    ) -> Run:
+        """A new folder with its config. Raises InputError where there is something already.
+
+        sides: hash of an image → whether it is held out.
+        """
         path = Path(path)
         check_free(path, f"choose another --out, or go on with --resume {path}")
         config = {
@@ -93,6 +148,7 @@ class Run:
                 for folder in (aside / "checkpoints", aside / "samples"):
                     folder.mkdir(parents=True, exist_ok=True)
                 write_json(aside / "config.json", config)
+                write_json(aside / SPLIT, split_to_json(sides), indent=None)
                 if path.is_dir():
                     path.rmdir()  # it is empty
                 aside.rename(path)
@@ -113,6 +169,8 @@ class Run:
         config = read_json(path / "config.json")
         if not isinstance(config, dict) or not isinstance(config.get("format"), int):
             raise InputError(f"{path} is not a run: its config.json names no format")
+        if not isinstance(config.get("data", {}), dict):
+            raise InputError(f"{path}/config.json has no valid data; put the file back as it was")
         if config["format"] > FORMAT:
             raise InputError(
                 f"{path} was written by preimage {config.get('preimage', '?')}, in format "
@@ -121,16 +179,24 @@ class Run:
             )
         return cls(path, config)
 
+    def check_config(self, place: str) -> None:
+        """Raises InputError where the config lacks something of what is needed, or has it wrong."""
+        part = self.config.get(place)
+        for name, kind in NEEDED[place].items():
+            if not isinstance(part, dict) or not isinstance(part.get(name), kind):
+                raise InputError(
+                    f"{self.path}/config.json has no valid {place}.{name}; "
+                    "put the file back as it was"
+                )
+
     def check_resumable(self) -> None:
         """Raises InputError where the config lacks what going on needs, or has it wrong."""
-        for place, names in NEEDED.items():
-            part = self.config.get(place)
-            for name, kind in names.items():
-                if not isinstance(part, dict) or not isinstance(part.get(name), kind):
-                    raise InputError(
-                        f"{self.path}/config.json has no valid {place}.{name}; "
-                        "put the file back as it was"
-                    )
+        for place in NEEDED:
+            self.check_config(place)
+        if not isinstance(self.config.get("recipe"), str):
+            raise InputError(
+                f"{self.path}/config.json has no valid recipe; put the file back as it was"
+            )
         if unknown := self.config["training"].keys() - NEEDED["training"].keys() - OPTIONAL:
             raise InputError(
                 f"{self.path}/config.json: this version does not know training.{unknown.pop()}"
@@ -206,35 +272,14 @@ def load(path: str | Path) -> LatentModel:
     where its weights do not fit its config.
     """
     run = Run.open(path)
-    expected = _described(run)
+    expected = run.described()
     if not run.weights.is_file():
         raise InputError(f"{run.path} has no weights yet; train it with --resume {run.path}")
     try:
         weights = load_file(run.weights)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{run.weights} is broken: {error}") from None
-    for name in sorted(expected.keys() | weights.keys()):
-        needed, found = (
-            list(tensors[name].shape) if name in tensors else "nothing"
-            for tensors in (expected, weights)
-        )
-        if needed != found:
-            raise InputError(
-                f"{run.weights} does not fit {run.path}/config.json: {name} is {found} "
-                f"and should be {needed}"
-            )
+    run._check_fit(expected, {name: list(tensor.shape) for name, tensor in weights.items()})
     model = build(run.plan.model)
     model.load_state_dict(weights)
     return model.eval()
-
-
-def _described(run: Run) -> dict[str, Tensor]:
-    """The weights a run's config calls for, as shapes only, so that a huge one takes no memory."""
-    try:
-        with shapes_only():
-            return build(run.plan.model).state_dict()
-    except InputError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
-        detail = str(e).splitlines()[0][:120] if str(e) else type(e).__name__
-        raise InputError(f"{run.path}/config.json does not describe a model: {detail}") from None

@@ -16,6 +16,7 @@ from preimage.models import build
 from preimage.pictures import png, sheet
 from preimage.runs.checkpoint import load_checkpoint, save_checkpoint
 from preimage.runs.files import readable_errors
+from preimage.runs.images import check_unchanged
 from preimage.runs.run import Run
 from preimage.training.recipes import Plan
 from preimage.training.trainer import Trainer
@@ -165,21 +166,11 @@ def new_trainer(plan: Plan, data: Dataset, **settings: Any) -> Trainer:
 def resume(run: Run, data: Dataset) -> Training:
     """Go on with a run from its last checkpoint; from the start, where it was killed before one.
 
-    Raises InputError where the data are not those the run began with: the order of images, and so
-    every step, would differ.
+    Raises InputError where the data are not those the run began with.
     """
+    run.check_model()
     check_unchanged(run, data)
     return restored(Training(run, new_trainer(run.plan, data, **run.config["training"])))
-
-
-def check_unchanged(run: Run, data: Dataset) -> None:
-    """Raises InputError where the data are not those the run began with."""
-    began = run.config["data"]["fingerprint"]
-    if data.fingerprint != began:
-        raise InputError(
-            f"the images of {data.source} have changed since {run.path} began; put them back, "
-            "or start a new run"
-        )
 
 
 def restored(training: Training) -> Training:
