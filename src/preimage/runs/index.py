@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from preimage.applications.filters import check, parse
-from preimage.applications.likeness import Likeness
+from preimage.applications.likeness import KINDS, Likeness
 from preimage.core import InputError
 from preimage.core.errors import nearest_name
 from preimage.runs.files import check_free
@@ -89,22 +89,18 @@ class Index:
         self.path = Path(path)
         said, _ = read_manifest(self.path)
         try:
-            latent, run = tuple(map(int, said["latent"])), said["run"]
+            latent = tuple(map(int, said["latent"]))
+            run = None if said["run"] is None else str(said["run"])
             self.about = About(str(said["model"]), run, latent, str(said["image"]))
             self.backend = str(said["backend"])
-            file = File.from_json(said["likeness"])
-            self._check_likeness(file)
-            arrays = Arrays.open(self.path / file.name)
-            self.likeness = Likeness(
-                str(arrays.said["kind"]), np.array(arrays["mean"]), np.array(arrays["matrix"])
-            )
+            self.likeness = self._likeness(File.from_json(said["likeness"]))
             self._store: Store = self._opened()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{self.path} is no index that this version can read") from None
 
-    def _check_likeness(self, file: File) -> None:
+    def _likeness(self, file: File) -> Likeness:
         """Raises InputError where it is damaged: nothing else says how vectors are compared."""
         try:
             file.check(self.path)
@@ -113,6 +109,15 @@ class Index:
                 f"{error}; nothing can be compared without it, so make the index anew, in another "
                 "--out"
             ) from None
+        arrays = Arrays.open(self.path / file.name)
+        mean, matrix = np.array(arrays["mean"]), np.array(arrays["matrix"])
+        likeness = Likeness(str(arrays.said["kind"]), mean, matrix)
+        if likeness.kind not in KINDS:
+            raise InputError(f"{self.path} compares by '{likeness.kind}'; upgrade preimage")
+        width = len(mean) if likeness.of_features else self.about.d
+        if mean.shape != (width,) or matrix.ndim != 2 or len(matrix) != width:
+            raise InputError(f"{arrays.path} does not hold what the index says")
+        return likeness
 
     def _opened(self) -> Store:
         width = self.likeness.matrix.shape[1]

@@ -81,6 +81,7 @@ class OpenPart:
     first: int  # position of its first image among those of all parts
     images: Arrays
     vectors: np.ndarray | None  # (count, d'); none where lists hold them
+    columns: dict[str, Column]
 
     @classmethod
     def open(cls, folder: Path, part: Part, first: int, d: int, width: int) -> OpenPart:
@@ -89,24 +90,23 @@ class OpenPart:
             if damage := file.damage(folder):
                 raise InputError(damage)
         images, n = Arrays.open(folder / part.images.name), part.count
-        shapes = {"ids": (n,), "hashes": (n,), "latents": (n, d), "name_ends": (n,)}
-        shapes |= {"thumbnail_ends": (n,)}
-        shapes |= {f"attribute-{i}": (n,) for i in range(len(images.said.get("attributes", ())))}
-        right = all(name in images.maps and images[name].shape == s for name, s in shapes.items())
+        layout: Layout = {
+            "ids": (np.int64, (n,)),
+            "hashes": (np.uint64, (n,)),
+            "latents": (np.float32, (n, d)),
+            "name_ends": (np.int64, (n,)),
+            "thumbnail_ends": (np.int64, (n,)),
+        }
+        right = _laid_out(images, layout) and {"names", "thumbnails"} <= images.maps.keys()
+        columns = _columns_of(images, n)
         vectors = None
         if part.vectors is not None:
-            vectors = Arrays.open(folder / part.vectors.name).maps.get("vectors")
-            right &= vectors is not None and vectors.shape == (n, width)
-        if not right:
+            searched = Arrays.open(folder / part.vectors.name)
+            right &= _laid_out(searched, {"vectors": (np.float32, (n, width))})
+            vectors = searched.maps.get("vectors")
+        if columns is None or not right:
             raise InputError(f"{images.path} does not hold what the index says")
-        return cls(part, first, images, vectors)
-
-    @property
-    def columns(self) -> dict[str, Column]:
-        return {
-            str(name): Column(self.images[f"attribute-{i}"], tuple(map(str, words)))
-            for i, (name, words) in enumerate(self.images.said["attributes"])
-        }
+        return cls(part, first, images, vectors, columns)
 
     def name(self, row: int) -> str:
         blob = unpacked(self.images["names"], self.images["name_ends"], row)
@@ -146,6 +146,33 @@ class OpenPart:
             [self.thumbnail(row) for row in some],
             {name: replace(c, values=c.values[some]) for name, c in self.columns.items()},
         )
+
+
+Layout = dict[str, tuple[type, tuple[int, ...]]]  # name of an array → its numbers and shape
+
+
+def _laid_out(arrays: Arrays, layout: Layout) -> bool:
+    return all(
+        name in arrays.maps and (arrays[name].dtype, arrays[name].shape) == (kind, shape)
+        for name, (kind, shape) in layout.items()
+    )
+
+
+def _columns_of(images: Arrays, n: int) -> dict[str, Column] | None:
+    """What a part says that it knows of its n images; None where it does not hold that."""
+    columns = {}
+    try:
+        for i, (name, words) in enumerate(images.said["attributes"]):
+            values = images[f"attribute-{i}"]
+            codes = values[np.isfinite(values)] if words else values[:0]
+            right = isinstance(name, str) and all(isinstance(word, str) for word in words)
+            right &= (values.dtype, values.shape) == (np.float32, (n,))
+            if not right or not ((codes >= 0) & (codes < len(words))).all():
+                return None
+            columns[name] = Column(values, tuple(words))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return columns
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -209,17 +236,23 @@ class OpenLists:
     """
 
     def __init__(self, arrays: Arrays, width: int):
-        lists, sizes, centroids = arrays["lists"], np.array(arrays["sizes"]), arrays["centroids"]
-        self.count, L = len(arrays["places"]), len(sizes)
+        self.count, L = arrays["places"].size, arrays["sizes"].size
         each = 4 * width + NUMBER
-        if not (
-            centroids.shape == (L, width)
-            and (sizes >= 0).all()
-            and sizes.sum() == self.count
-            and lists.size == self.count * each
-        ):
+        layout: Layout = {
+            "centroids": (np.float32, (L, width)),
+            "sizes": (np.int64, (L,)),
+            "places": (np.int64, (self.count,)),
+            "lists": (np.uint8, (self.count * each,)),
+        }
+        if not _laid_out(arrays, layout):
             raise InputError(f"{arrays.path} does not hold what the index says")
-        self.width, self._places = width, arrays["places"]
+        lists, sizes, centroids = arrays["lists"], np.array(arrays["sizes"]), arrays["centroids"]
+        places, last = arrays["places"], (self.count - 1) * each
+        counted = ((sizes >= 0) & (sizes <= self.count)).all()  # or their sum could wrap around
+        found = ((places >= 0) & (places <= last)).all()
+        if not (counted and found and sizes.sum() == self.count):
+            raise InputError(f"{arrays.path} does not hold what the index says")
+        self.width, self._places = width, places
         self._floats = lists.view("<f4")
         self.recall = float(arrays.said["recall"])
         self._quantizer = faiss.IndexFlatL2(width)

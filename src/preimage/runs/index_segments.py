@@ -9,6 +9,7 @@ they were made is compared with one by one, until it is a tenth.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ class Segments:
                     if file.name in damaged:
                         file.check(self.folder)
                 found = OpenPart.open(self.folder, part, first, self.d, self.width)
-                if found.vectors is None and self.lists is None:
+                if found.vectors is None and not self._listed(found):
                     found = self._without_lists(found)
             except (InputError, FileNotFoundError) as error:
                 if isinstance(error, FileNotFoundError) and not last:
@@ -107,11 +108,14 @@ class Segments:
             raise InputError(damage)
         return OpenLists(Arrays.open(self.folder / file.name), self.width)
 
+    def _listed(self, part: OpenPart) -> bool:
+        return self.lists is not None and part.first + part.part.count <= self.lists.count
+
     def _without_lists(self, part: OpenPart) -> OpenPart:
         if self._vectors is None:
             raise InputError(f"{part.images.path}: the vectors were in the damaged lists")
         vectors = self._vectors(np.asarray(part.images["latents"]))
-        return OpenPart(part.part, part.first, part.images, vectors)
+        return replace(part, vectors=vectors)
 
     def _removed(self, last: bool) -> np.ndarray:
         """The ids that are gone, ascending."""
