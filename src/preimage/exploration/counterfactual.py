@@ -97,11 +97,18 @@ class Counterfactual:
         return replace(self, latent=self.latent.to(device), reader=self.reader.to(device))
 
     def check(self, model: LatentModel) -> None:
-        """Raises InputError where it belongs to another model, naming both."""
+        """Raises InputError where it belongs to another model, naming both, or does not fit into
+        its latents.
+        """
         if self.model != (weights := owner(model)):
             raise InputError(
                 f"these counterfactuals were fitted on model {self.model}, and this is model "
                 f"{weights}; fit them again with: preimage direction --counterfactual"
+            )
+        given, own = self.latent.linear.out_features, model.named_space(self.space).size
+        if given != own:
+            raise InputError(
+                f"these counterfactuals are of latents of {given} numbers; this model's have {own}"
             )
 
     def index(self, name: str) -> int:

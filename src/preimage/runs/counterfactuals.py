@@ -57,7 +57,7 @@ def load_counterfactual(run: Path) -> Counterfactual:
             header = (file.metadata() or {}).get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         facts = json.loads(header or "")
-        return Counterfactual(
+        found = Counterfactual(
             **{part: _regression(tensors, part) for part in PARTS},
             columns=tuple(_column(*column) for column in facts["columns"]),
             **{name: tensors[name] for name in NUMBERS},
@@ -65,10 +65,12 @@ def load_counterfactual(run: Path) -> Counterfactual:
             space=facts["space"],
             examples=int(facts["examples"]),
         )
+        _check(found)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is broken: {error}") from None
-    except (ValueError, TypeError, KeyError, RuntimeError):
+    except (ValueError, TypeError, KeyError, RuntimeError, OverflowError):
         raise InputError(f"{path} holds no counterfactuals that this version can read") from None
+    return found
 
 
 def has_counterfactual(run: Path) -> bool:
@@ -95,6 +97,27 @@ def _regression(tensors: dict[str, torch.Tensor], part: str) -> Regression:
     made = Regression(inputs, outputs, width=len(state["output.weight"].T))
     made.load_state_dict(state)
     return made.eval().requires_grad_(False)
+
+
+def _check(found: Counterfactual) -> None:
+    """Raises TypeError where its parts do not go together, or hold what is no number."""
+    J, d = len(found.columns), found.latent.linear.out_features
+    numbers = [getattr(found, name) for name in NUMBERS]
+    weights = [*found.latent.parameters(), *found.reader.parameters()]
+    names = [word for column in found.columns for word in (column.name, column.group)]
+    meanings = [column.meaning for column in found.columns if column.meaning is not None]
+    right = (
+        J == found.latent.linear.in_features == found.reader.linear.out_features
+        and d == found.reader.linear.in_features
+        and all(tensor.shape == (J,) for tensor in numbers)
+        and all(bool(tensor.isfinite().all()) for tensor in (*numbers, *weights))
+        and bool((found.deviation > 0).all())
+        and all(isinstance(word, str) for words in (names, *meanings) for word in words)
+        and all(len(meaning) == 2 for meaning in meanings)
+        and isinstance(found.space, str | None)
+    )
+    if not right:
+        raise TypeError
 
 
 def _column(name: str, group: str, meaning: list[str] | None) -> Attribute:
