@@ -1,6 +1,7 @@
 """Planted differences between generators must show in the scores, and nowhere else."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,6 +138,30 @@ def test_a_copy_of_the_training_set_is_not_new(data):
 
     comparison = compared(data, copies=wrapped(Copies()))
     assert comparison.contenders[0].scores.novelty.high < 0.05
+
+
+def test_what_a_model_was_trained_on_is_no_real_image_and_tells_what_it_copies(data):
+    seen = data.heldout[:100]
+    more = replace(data, train=np.sort([*data.train, *seen]), heldout=data.heldout[100:])
+
+    class Copies(nn.Module):
+        def forward(self, z):
+            return data.batch(seen[(torch.special.ndtr(z[:, 0]) * 99).long()])
+
+    models = {"true": wrapped(Bars()), "copies": wrapped(Copies())}
+    *_, found = compare(models, data, trained={"copies": more})
+    assert found.n == len(data.heldout) - 100
+    assert f"100 of the {len(data.heldout)} held-out images" in found.notes[0]
+    assert found.notes[0] in table(found).caption
+    true, copies = (contender.scores.novelty for contender in found.contenders)
+    assert true.low < 1 < true.high
+    assert copies.high < 0.05
+    *_, unknown = compare(models, data, trained={"copies": None}, n=50)
+    assert unknown.contenders[1].scores.novelty is None
+    assert not unknown.notes
+    everything = replace(data, train=np.arange(len(data)))
+    with pytest.raises(InputError, match="0 held-out images that no model was trained on"):
+        list(compare(models, data, trained={"copies": everything}))
 
 
 def test_reconstruction_error_is_the_mean_square(data):

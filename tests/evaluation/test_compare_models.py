@@ -1,6 +1,8 @@
 """`preimage.compare`: what it takes, what it writes, what it refuses."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +43,19 @@ def test_finished_runs_score_the_same(compared):
     out, found, _ = compared
     again = compare(out / "vae-mlp", out / "gan-mlp")
     assert again.to_json() == found.to_json()
+
+
+def test_a_run_whose_images_have_gone_may_have_seen_the_real_ones(compared, tmp_path):
+    out, found, _ = compared
+    shutil.copytree(out / "gan-mlp", tmp_path / "gone")
+    config = json.loads((tmp_path / "gone" / "config.json").read_text())
+    config["data"]["source"] = str(tmp_path / "images")
+    (tmp_path / "gone" / "config.json").write_text(json.dumps(config))
+    again = compare(out / "vae-mlp", tmp_path / "gone")
+    vae, gone = (contender.scores for contender in again.contenders)
+    assert vae == found.contenders[0].scores
+    assert gone == replace(found.contenders[1].scores, novelty=None)
+    assert "What gone was trained on could not be read" in again.notes[0]
 
 
 def test_models_of_one_name_are_told_apart(compared):

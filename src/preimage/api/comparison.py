@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def compare(
 
     what: one source of images, on which each of `recipes` is then trained; or two or more runs,
         or models.
-    source: the images to judge runs and models by; unset, those the first run was trained on.
+    source: the images to judge runs and models by; unset, those the first run was trained on. Those
+        that any run was trained on are left out; a model that is no run is taken to be trained on
+        the training side of these.
     out: a folder for `report.html`, `comparison.json` and the runs trained here. Runs and models
         can be compared without one.
     n: samples of each model, no more than there are held-out images.
@@ -77,9 +80,10 @@ def compare(
         raise InputError(f"'{next(iter(options))}' is an option of training; these are trained")
     else:
         models = _opened(what, device=device)
-    found = _measured(
-        models, _images(what, source, progress), progress, n=n, prior=prior, seed=seed
-    )
+    images = _images(what, source, progress)
+    trained, notes = _trained_on(dict(zip(models, what, strict=True)), progress)
+    found = _measured(models, images, progress, trained=trained, n=n, prior=prior, seed=seed)
+    found = replace(found, notes=(*found.notes, *notes))
     if folder is not None:
         save(found, folder)
     return found
@@ -171,6 +175,26 @@ def _images(
         data = basics.dataset(source, progress=progress)
     report_skipped(data, progress)
     return data
+
+
+def _trained_on(
+    what: Mapping[str, PathLike | LatentModel], progress: Progress | None
+) -> tuple[dict[str, Dataset | None], tuple[str, ...]]:
+    """What each run was trained on, None where that has gone, and a note of each of those."""
+    trained: dict[str, Dataset | None] = {}
+    notes = []
+    for name, item in what.items():
+        if isinstance(item, LatentModel):
+            continue
+        try:
+            trained[name] = basics.run_dataset(Run.open(Path(item)), progress=progress)
+        except InputError as reason:
+            trained[name] = None
+            notes.append(
+                f"What {name} was trained on could not be read, so that it may have seen the real "
+                f"images: {reason}"
+            )
+    return trained, tuple(notes)
 
 
 def _measured(

@@ -2,12 +2,13 @@
 
 Every number comes with its 95 % interval and with its null, the same number for real training
 images in the place of samples: a model can hardly be asked for more. All are taken against the
-same held-out images, which no model has seen, with equally many samples of each model.
+same held-out images, which no model has seen, with equally many samples of each model; what is new
+is told by the images that the model itself was trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from preimage.core import InputError, LatentModel, Step
 from preimage.core.words import counted
 from preimage.data import Dataset
+from preimage.evaluation.sides import Rows
 from preimage.metrics import (
     Measure,
     RandomFeatures,
@@ -42,16 +44,16 @@ LEAST = 20  # held-out images without which nothing can be said
 class Scores:
     """What is measured of a model; of the real images, what a model would score at best.
 
-    A field is None where it cannot be measured: no encoder, nothing to walk through.
+    A field is None where it cannot be measured: no encoder, or training images that have gone.
     """
 
     sharpness: Measure  # of samples, over that of held-out images
     realism: Measure  # share of samples among the held-out images (precision)
     coverage: Measure  # share of held-out images with a sample among their neighbours
     frechet: Measure  # distance of the two sets of features
-    novelty: Measure  # distance to the nearest training image, over that of held-out images
+    novelty: Measure | None  # distance to the nearest training image, over that of held-out ones
     continuity: Measure | None = None  # the largest step of an interpolation over its mean step
-    midpoint: Measure | None = None  # as `novelty`, of the images halfway between two others
+    midpoint: Measure | None = None  # of images halfway between two others, from those of `data`
     error: Measure | None = None  # mean squared error of reconstructed held-out images
 
 
@@ -89,6 +91,7 @@ class Comparison:
     contenders: tuple[Contender, ...]
     real: Tensor  # (SHOWN, C, H, W) held-out images
     originals: Tensor  # (PAIRS, C, H, W) held-out images
+    notes: tuple[str, ...] = ()  # sentences a reader should know
 
     def to_json(self) -> dict[str, Any]:
         """All the numbers, as JSON values."""
@@ -103,6 +106,7 @@ class Comparison:
                 }
                 for name, scores in rows.items()
             },
+            "notes": list(self.notes),
         }
 
 
@@ -116,11 +120,15 @@ def compare(
     models: Mapping[str, LatentModel],  # name → model
     data: Dataset,
     *,
+    trained: Mapping[str, Dataset | None] | None = None,  # name → what a model was trained on; None
+    # where that is not known, and `data` for those that are not named
     n: int = 1000,  # samples of each, at most; no more than there are held-out images
     prior: str | None = None,  # to sample from; each model's own where None
     seed: int = 0,
 ) -> Iterator[Step | Comparison]:
     """Measure each model; yields a Step for each, and the Comparison at the end.
+
+    Held-out images that any of them was trained on are left out, and a note says so.
 
     Raises InputError where a model's images are not of the data's shape, or too few are held out.
     """
@@ -129,18 +137,26 @@ def compare(
             raise InputError(f"{name} draws {model.data}, but {data.name} has {data.spec}")
         if model.conditional and tuple(data.classes) != model.classes:
             raise InputError(f"the classes of {name} are not those of {data.name}")
-    n = min(n, len(data.heldout), len(data.train))
+    known = dict.fromkeys(models, data) | dict(trained or {})
+    heldout = unseen(data, [own for own in known.values() if own is not None])
+    notes = ()
+    if seen := len(data.heldout) - len(heldout):
+        images = counted(len(data.heldout), "held-out image")
+        notes = (f"{seen} of the {images} of {data.name} left out: a model was trained on them.",)
+    n = min(n, len(heldout), len(data.train))
     if n < LEAST:
-        images = counted(n, "held-out image")
-        raise InputError(f"{data.name} has {images}; comparing needs {LEAST}")
-    reference = Reference(data, n, seed=seed)
+        images = counted(n, "held-out image") + (" that no model was trained on" if seen else "")
+        raise InputError(
+            f"{data.name} has {images}; comparing needs {LEAST}: give others by --source"
+        )
+    reference = Reference(data, heldout, n, seed=seed)
     total = len(models) + 1
     yield Step(0, total, stage="comparing")
     null = reference.null()
     yield Step(1, total, stage="comparing")
     contenders = []
     for i, (name, model) in enumerate(models.items()):
-        contenders.append(reference.contender(name, model.eval(), prior=prior))
+        contenders.append(reference.contender(name, model.eval(), known[name], prior=prior))
         yield Step(i + 2, total, stage="comparing")
     yield Comparison(
         data=data.name,
@@ -149,15 +165,22 @@ def compare(
         contenders=tuple(contenders),
         real=reference.real[:SHOWN],
         originals=reference.real[:PAIRS],
+        notes=notes,
     )
+
+
+def unseen(data: Dataset, trained: Sequence[Dataset]) -> np.ndarray:
+    """The held-out images of a data set that no model was trained on."""
+    seen = [np.zeros(0, np.uint64), *(own.hashes[own.train] for own in trained)]
+    return data.heldout[~np.isin(data.hashes[data.heldout], np.concatenate(seen))]
 
 
 class Reference:
     """The real images that models are held against, and their features."""
 
-    def __init__(self, data: Dataset, n: int, *, seed: int):
+    def __init__(self, data: Dataset, heldout: np.ndarray, n: int, *, seed: int):
         numbers = np.random.default_rng(seed)
-        heldout = numbers.permutation(data.heldout)[:n]
+        heldout = numbers.permutation(heldout)[:n]
         train = numbers.permutation(data.train)
         self.seed = seed
         self.net = RandomFeatures(data.spec.channels)
@@ -165,12 +188,24 @@ class Reference:
         self.labels = data.batch_labels(heldout)
         self.seen = data.batch(train[:n])  # training images in the place of samples
         self.real_features = self.features(self.real)
-        self.train_features = torch.cat(
-            [self.features(data.batch(part)) for part in np.array_split(train, len(train) // n)]
-        )
+        self.train_features = self.features_of(data, train)
+        own = self.train_features, self.real_features
+        self._known = {Rows(data, data.train).content: own}
 
     def features(self, images: Tensor) -> Tensor:
         return extract(self.net, images.split(250))
+
+    def features_of(self, data: Dataset, rows: np.ndarray) -> Tensor:
+        return extract(self.net, Rows(data, rows).batches())
+
+    def own_features(self, data: Dataset) -> tuple[Tensor, Tensor]:
+        """Of what a model was trained on, and of as many as `real` that were held out of it."""
+        content = Rows(data, data.train).content
+        if content not in self._known:
+            heldout = np.random.default_rng(self.seed).permutation(data.heldout)[: len(self.real)]
+            found = self.features_of(data, data.train), self.features_of(data, heldout)
+            self._known[content] = found
+        return self._known[content]
 
     def null(self) -> Scores:
         """What training images score: as samples, and cross-faded in pairs as interpolations."""
@@ -183,7 +218,10 @@ class Reference:
         )
 
     @torch.no_grad()
-    def contender(self, name: str, model: LatentModel, *, prior: str | None) -> Contender:
+    def contender(
+        self, name: str, model: LatentModel, trained: Dataset | None, *, prior: str | None
+    ) -> Contender:
+        """trained: what the model was trained on; None where that is not known."""
         n = len(self.real)
         samples = model.sample(n, seed=self.seed, prior=prior)
         z = model.space.sample(2 * PATHS, seed=self.seed, first=n, prior=prior).to(model.device)
@@ -191,9 +229,10 @@ class Reference:
         label = 0 if model.conditional else None  # a path stays within one class
         decoded = self.reconstructions(model)
         found = self.features(samples)
+        own = self.own_features(trained) if trained is not None and len(trained.heldout) else None
         scores = Scores(
             **self.of_samples(samples, found),
-            novelty=nearest_ratio(found, self.train_features, self.real_features),
+            novelty=None if own is None else nearest_ratio(found, *own),
             continuity=largest_step(
                 lambda z: model.decode(z, model.labels_for(len(z), label)),
                 starts,

@@ -23,6 +23,7 @@ def table(comparison: Comparison) -> Table:
             f"{comparison.n} samples of each against {comparison.n} held-out images of "
             f"{comparison.data}, with 95 % intervals. Real images: training images in the place "
             "of samples, and two of them cross-faded for the midpoints."
+            + "".join(f" {note}" for note in comparison.notes)
         ),
     )
 
