@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import preimage as pi
 from preimage.core import ImageSpec, InputError, LatentSpace
+from preimage.data import from_arrays
 from preimage.evaluation import Material, evaluate
 from preimage.evaluation.evaluate import SCORES, Report
 from preimage.evaluation.meanings import GROUPS, MEANINGS
@@ -169,6 +170,31 @@ class Halved(nn.Module):
         return z / 2
 
 
+class Told(nn.Module):
+    """What it is told, as a shade of grey or a latent, whatever else it is given."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, _: Tensor, labels: Tensor) -> Tensor:
+        return (labels / 10).view(-1, *[1] * len(self.shape)).expand(-1, *self.shape)
+
+
+def test_a_model_is_told_the_class_of_the_same_name() -> None:
+    classes = tuple("0123456789")
+    space = LatentSpace((2,))
+    model = pi.wrap(Told(1, 8, 8), encoder=Told(2), data=SPEC, space=space, classes=classes)
+    places = np.arange(100) % 2  # in the data's own classes, the folders 3 and 5
+    images = np.where(places, 0.5, 0.3)[:, None, None, None] * np.ones((100, *SPEC.shape))
+    data = from_arrays(images, np.array(["3", "5"])[places], range=(-1, 1))
+    assert data.classes == ("3", "5")
+    assert pi.evaluate(model, data, metrics=("mse",))["mse"].measure.value < 1e-4
+    other = from_arrays(images, np.array(["3", "x"])[places], range=(-1, 1))
+    with pytest.raises(InputError, match="these have none it knows"):
+        pi.evaluate(model, other, metrics=("mse",))
+
+
 def test_lpips_is_taken_where_it_is_asked_for(monkeypatch) -> None:
     class Net(nn.Module):  # stands in for the calibrated network
         def forward(self, x: Tensor, y: Tensor) -> Tensor:
@@ -247,6 +273,12 @@ def test_beside_other_images_copies_are_told_by_what_the_run_held_out(
     for name in names:  # images that were trained on are no yardstick of copies
         assert trained[name].measure.value == pytest.approx(own[name].measure.value, rel=0.7)
     pi.save_images(-digits[0][:100], tmp_path / "other")
+    for kind in (3, 5):
+        pi.save_images(digits[0][digits[1] == kind][:30], tmp_path / "two" / str(kind))
+    two = pi.evaluate(run, tmp_path / "two", metrics=("modes",))["modes"]
+    right = re.search(r"right about ([\d.]+)%", two.note)
+    assert right is not None
+    assert float(right[1]) > 85  # by their own names
     other = pi.evaluate(run, tmp_path / "other", metrics=("modes", "kid"))
     assert other["modes"].measure.value > 5  # by the classes of the run: the folder has none
     assert other["kid"].word == "worse than real data"

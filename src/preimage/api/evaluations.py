@@ -178,7 +178,9 @@ def _of_run(
         assert own is not None
         data, against = own, f"held-out images of {own.name}"
         rows = mixed.permutation(own.heldout)[:n]
-    material = _material(data, rows, _extractor(features, model.data.channels, model), seed=seed)
+    extract = _extractor(features, model.data.channels, model)
+    known = model.classes if own is None else own.classes
+    material = _material(data, rows, extract, known, seed=seed)
     material.model, material.prior, material.likelihood = model, prior, _likelihood(run)
     if model.space.priors:
         material.made = Samples(model, material.real.n, seed=seed, prior=prior)
@@ -200,10 +202,8 @@ def _of_run(
 def _beside(
     material: Material, own: Dataset, data: Dataset | Tensor, rows: np.ndarray, heldout: np.ndarray
 ) -> Notes:
-    """What other images mean for a run: copies are still told by its own, and so are classes."""
+    """What other images mean for a run: copies are still told by its own."""
     material.heldout = Rows(own, heldout, name="held-out images")
-    if material.classes != tuple(own.classes):
-        material.classes, material.labels = tuple(own.classes), None
     if not isinstance(data, Dataset):
         return ()
     trained = int(np.isin(data.hashes[rows], own.hashes[own.train]).sum())
@@ -248,7 +248,8 @@ def _of_images(
     mixed = np.random.default_rng(seed)
     shape = data.spec.shape if isinstance(data, Dataset) else tuple(data.shape[1:])
     extract = _extractor(features, shape[0], model)
-    material = _material(data, mixed.permutation(len(data))[:n], extract, seed=seed)
+    known = model.classes if model else ()
+    material = _material(data, mixed.permutation(len(data))[:n], extract, known, seed=seed)
     material.notes = notes
     if isinstance(subject, LatentModel):
         material.model, material.prior = subject, prior
@@ -294,19 +295,34 @@ def _name(what: Any) -> str:
 
 
 def _material(
-    data: Dataset | Tensor, rows: np.ndarray, extract: Extractor, *, seed: int
+    data: Dataset | Tensor,
+    rows: np.ndarray,
+    extract: Extractor,
+    known: Sequence[str],  # classes that a model or its images have; the data's own where none
+    *,
+    seed: int,
 ) -> Material:
     """The real side, with what is known of each image."""
-    known = data if isinstance(data, Dataset) else None
+    classes = tuple(known or (data.classes if isinstance(data, Dataset) else ()))
     return Material(
         _side(data, rows),
         None,
         extract,
-        labels=None if known is None else known.batch_labels(rows),
-        classes=() if known is None else tuple(known.classes),
+        labels=_labels(data, rows, classes),
+        classes=classes,
         factors=_factors(data, rows),
         seed=seed,
     )
+
+
+def _labels(data: Dataset | Tensor, rows: np.ndarray, classes: Sequence[str]) -> Tensor | None:
+    """The places of some images' classes among others of these names; None where one is not there.
+
+    A folder of the classes 3 and 5 counts them from 0, and a model of ten digits does not.
+    """
+    if not isinstance(data, Dataset) or data.labels is None or not set(data.classes) <= {*classes}:
+        return None
+    return torch.tensor([classes.index(name) for name in data.classes])[data.labels[rows]]
 
 
 def _real(images: Any, spec: DataSpec | None, progress: Progress | None) -> Dataset | Tensor:

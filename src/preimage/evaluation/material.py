@@ -230,7 +230,9 @@ class Material:
         if not self.generator.conditional:
             return None
         if labels is None:
-            raise Unmeasurable("the model is told the class of each image, and these have none")
+            raise Unmeasurable(
+                "the model is told the class of each image, and these have none it knows"
+            )
         return labels.to(self.generator.device)
 
     @cached_property
