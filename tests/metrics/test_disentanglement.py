@@ -85,6 +85,15 @@ def test_one_outlier_does_not_take_the_gap_away():
     assert mutual_info_score(wide[0], quantile_bins(f["pose"], 20)) < 0.02
 
 
+def test_a_rare_value_is_told_apart_whether_it_is_a_number_or_a_truth():
+    z = aligned(factors())
+    rare = np.random.default_rng(1).random(N) < 0.04
+    z[:, 3] = rare + 0.01 * z[:, 3]
+    of_truths, of_numbers = (mig(z, {"rare": rare.astype(kind)}).score for kind in (bool, float))
+    assert of_truths == of_numbers
+    assert of_numbers.value > 0.5
+
+
 def test_scikit_learn_agrees_on_information():
     f = factors(600)
     z = mixed(f)

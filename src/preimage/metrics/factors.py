@@ -83,8 +83,12 @@ def labelled(codes: Codes, factors: Factors, *, least: int = 2) -> Labelled:
 def quantile_bins(x: np.ndarray, bins: int) -> np.ndarray:
     """(N,) → (N,) int64 bins of equal numbers of images, as far as equal values allow.
 
+    Of at most `bins` different values each has one of its own: a rare one would share another's.
     Bins of equal width would be at the mercy of one outlier: it stretches them until one holds
     all the others, and every score that counts in bins falls to 0.
     """
+    values, own = np.unique(x, return_inverse=True)
+    if len(values) <= bins:
+        return own
     edges = np.unique(np.quantile(x, np.arange(1, bins) / bins))
     return np.unique(np.searchsorted(edges, x, side="right"), return_inverse=True)[1]
