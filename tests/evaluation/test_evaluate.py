@@ -170,6 +170,30 @@ class Halved(nn.Module):
         return z / 2
 
 
+def test_each_score_of_factors_is_taken_where_it_can_be() -> None:
+    side = nn.Upsample(scale_factor=4)
+    model = pi.wrap(side, encoder=nn.AvgPool2d(4), data=SPEC, space=LatentSpace((1, 2, 2)))
+    n, numbers = 150, np.random.default_rng(0)
+    images = np.kron(numbers.uniform(-1, 1, (n, 1, 2, 2)), np.ones((4, 4)))
+    kind = np.where(numbers.random(n) < 0.3, 0, 1 + (images[:, 0, 0, 0] > 0))
+    data = from_arrays(
+        images,
+        range=(-1, 1),
+        attributes={"corner": images[:, 0, 7, 7], "kind": kind},
+        categories={"kind": ("", "dark", "light")},
+    )
+    report = pi.evaluate(model, data, metrics=("disentanglement",))
+    assert report.skipped == {"mig": "150 images are too few for 20 bins; give 200"}
+    assert len(report.scores) == 6
+    known = f"factor 'kind' is known of {(kind > 0).sum()} of 150 images"
+    assert all(known in score.note for score in report.scores)
+    assert report["sap"].measure.value > 0.65  # half of a word of two is guessed
+    del data.attributes["kind"], data.categories["kind"]
+    assert pi.evaluate(model, data, metrics=("sap",))["sap"].measure.value > 0.8  # of one factor
+    with pytest.raises(InputError, match=r"factor-vae \(--metrics\).*2 factors"):
+        pi.evaluate(model, data, metrics=("sap", "factor-vae"))
+
+
 class Told(nn.Module):
     """What it is told, as a shade of grey or a latent, whatever else it is given."""
 

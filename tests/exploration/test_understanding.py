@@ -131,6 +131,18 @@ def test_a_planted_attribute_is_found_and_chance_is_not() -> None:
     assert first.p == 0.01
 
 
+def test_a_word_that_says_nothing_is_no_value() -> None:
+    z = torch.randn(600, 2, generator=torch.Generator().manual_seed(2))
+    blank, high = (z[:, 0] > 0).numpy(), (z[:, 1] > 0).numpy()
+    for missing in ("", "unlabelled"):
+        codes = np.where(blank, 0, 1 + high).astype(np.float32)
+        words = (missing, "low", "high")
+        first, second = followed(z, {"kind": codes}, {"kind": words})
+        assert first is None  # which tells what is not known only
+        assert second is not None
+        assert second.correlation is not None  # of two words there is an order
+
+
 def test_information_of_a_copy_is_all_there_is() -> None:
     z = torch.arange(1000.0)[:, None]
     (found,) = followed(z, {"copy": np.arange(1000.0)}, {})

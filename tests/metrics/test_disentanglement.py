@@ -196,6 +196,29 @@ def test_factors_that_do_not_vary_are_left_out_and_said():
     assert [note.split("'")[1] for note in found.notes] == ["hat", "word"]
 
 
+def test_a_factor_is_judged_by_the_images_that_it_is_known_of():
+    f = factors()
+    z, known = aligned(f), np.random.default_rng(3).random(N) < 0.5
+    words = np.array(["red", "green", "blue", "grey"], "U10")[f["hue"]]
+    words[~known] = np.where(np.arange(N) % 2, "", "unlabelled")[~known]
+    some = {
+        "hue": words,
+        "pose": np.where(known, f["pose"], np.nan),
+        "luck": np.where(np.arange(N) < 5, f["size"], np.nan),
+    }
+    of_known = {name: f[name][known] for name in ("hue", "pose")}
+    assert sap(z, some).matrix == pytest.approx(sap(z[known], of_known).matrix)
+    for score in (lambda *known: mig(*known).score, lambda *known: dci(*known).disentanglement):
+        assert score(z, some).value == pytest.approx(score(z[known], of_known).value)
+    assert votes(factor_vae, z, some).accuracy.value > 0.95
+    n = known.sum()
+    assert mig(z, some).notes == (
+        f"factor 'hue' is known of {n} of {N} images",
+        f"factor 'pose' is known of {n} of {N} images",
+        f"factor 'luck' is known of 5 of {N} images and was left out",
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -203,7 +226,8 @@ def test_factors_that_do_not_vary_are_left_out_and_said():
         (lambda z, f: (z, {"hue": f["hue"], "hat": np.ones(N)}), "there are: hue"),
         (lambda z, f: (z[:, :1], f), "at least 2"),
         (lambda z, f: (z * np.nan, f), "finite"),
-        (lambda z, f: (z, {**f, "pose": f["pose"] * np.nan}), "'pose' holds"),
+        (lambda z, f: (z, {**f, "pose": f["pose"] * np.inf}), "'pose' holds"),
+        (lambda z, f: (z, {**f, "pose": f["pose"] * np.nan, "size": np.ones(N)}), "are: hue"),
         (lambda z, f: (z[:-1], f), "does not match"),
         (lambda z, f: (z[:50], {k: v[:50] for k, v in f.items()}), "100 images"),
     ],

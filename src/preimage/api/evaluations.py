@@ -355,15 +355,14 @@ def _extractor(features: Any, channels: int, model: LatentModel | None) -> Extra
 
 
 def _factors(data: Dataset | Tensor, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The known attributes of some images, categories as whole numbers."""
+    """The attributes of some images: numbers, NaN where unknown, or words, "" where unknown."""
     if not isinstance(data, Dataset):
         return {}
     found = {name: values[rows] for name, values in data.attributes.items()}
-    return {
-        name: values.astype(np.int64) if name in data.categories else values
-        for name, values in found.items()
-        if np.isfinite(values).all()
-    }
+    for name, words in data.categories.items():
+        codes = np.nan_to_num(found[name], nan=len(words)).astype(np.int64)
+        found[name] = np.array([*words, ""])[codes]
+    return found
 
 
 def _attacked(

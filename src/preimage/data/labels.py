@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +20,7 @@ FILE_COLUMNS = ("file", "filename", "file_name", "name", "path", "image", "image
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target")
 UNLABELLED = "unlabelled"  # the class of images that the file says nothing of
 _MISSING = ("", None)
+SILENT = ("", UNLABELLED)  # words that say nothing
 
 
 @dataclass
@@ -158,6 +160,12 @@ def _add_attribute(table: Table, name: str, values: list[Any]) -> None:
     if len(categories) <= len(texts) / 2:  # else it is a name or a remark, not a category
         table.attributes[name] = codes.astype(np.float32)
         table.categories[name] = categories
+
+
+def known_codes(codes: np.ndarray, words: Sequence[str]) -> np.ndarray:
+    """Codes (N,) of words, NaN where the word says nothing."""
+    silent = [code for code, word in enumerate(words) if word in SILENT]
+    return np.where(np.isin(codes, silent), np.nan, codes)
 
 
 def _number(value: Any) -> float | None:

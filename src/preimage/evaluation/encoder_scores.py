@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import torch
-from torch import Tensor
 
+from preimage.core import InputError
 from preimage.evaluation.likelihood import Evidence, evidence
 from preimage.evaluation.material import Material, Missing, Unmeasurable
 from preimage.evaluation.sides import Side
-from preimage.metrics.disentanglement import dci, mig, sap
-from preimage.metrics.factors import labelled
-from preimage.metrics.interventions import beta_vae, conditioned, factor_vae
+from preimage.metrics.disentanglement import Gap, dci, mig, sap
+from preimage.metrics.factors import Codes, Factors, labelled
+from preimage.metrics.interventions import Voting, beta_vae, conditioned, factor_vae
 from preimage.metrics.measure import Measure
 from preimage.metrics.score import Better, Score, judged
 
@@ -30,7 +30,6 @@ BOUNDS: tuple[tuple[str, str, Better], ...] = (
     ("bits-per-dimension", "elbo_bits", "lower"),
 )
 """Name of a score, the field of `Evidence`, and which way is better."""
-DCI = ("dci-disentanglement", "dci-completeness", "dci-informativeness")
 SAMPLES = 16  # importance weights an image
 WEIGHED = 500  # images on either side, at most: each is decoded SAMPLES times
 MOST_CODES = 512  # dimensions above which a latent is not looked at one by one
@@ -64,45 +63,68 @@ def _notes(measure: Measure, material: Material, note: str) -> str:
     return "; ".join(part for part in (note, some) if part)
 
 
-def disentanglement(material: Material, names: Collection[str]) -> Iterator[Score]:
+Taken = tuple[Sequence[Measure], Sequence[str]]  # and what is to be known of them
+
+
+def disentanglement(material: Material, names: Collection[str]) -> Iterator[Score | Missing]:
     """How the encoded means tell known factors; their nulls are means in another order."""
     if not material.factors:
         raise Unmeasurable("the images come with no known factors (attributes)")
-    codes, factors = material.latents, material.factors
+    codes, factors, seed = material.latents, material.factors, material.seed
     if codes.shape[1] > MOST_CODES:
         raise Unmeasurable(f"a latent of {codes.shape[1]} numbers has too many to look at")
-    generator = torch.Generator().manual_seed(material.seed)
-    shuffled = codes[torch.randperm(len(codes), generator=generator)]
-    found, none = _scores(codes, material, names), _scores(shuffled, material, names)
-    for name, measure in found.items():
-        yield judged(
-            name,
-            measure,
-            estimand="of all such images",
-            null=none[name],
-            better="higher",
-            ideal=1.0,
-            against="codes that know nothing",
-            note="; ".join(labelled(codes, factors, least=1).notes),
-        )
+    shuffled = codes[torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))]
+    for together, take in FACTOR_SCORES.items():
+        if not any(name in names for name in together):
+            continue
+        try:
+            found, notes = take(codes, factors, seed)
+            none, _ = take(shuffled, factors, seed)
+        except InputError as reason:
+            yield from (Missing(name, str(reason)) for name in together)
+            continue
+        for name, measure, null in zip(together, found, none, strict=True):
+            yield judged(
+                name,
+                measure,
+                estimand="of all such images",
+                null=null,
+                better="higher",
+                ideal=1.0,
+                against="codes that know nothing",
+                note="; ".join(notes),
+            )
 
 
-def _scores(codes: Tensor, material: Material, names: Collection[str]) -> dict[str, Measure]:
-    factors, seed = material.factors, material.seed
-    found: dict[str, Measure] = {}
-    if "mig" in names:
-        found["mig"] = mig(codes, factors).score
-    if any(name in names for name in DCI):
-        parts = dci(codes, factors, seed=seed)
-        found |= {name: getattr(parts, name.removeprefix("dci-")) for name in DCI}
-    if "sap" in names:
-        found["sap"] = sap(codes, factors).score
-    draw, known = conditioned(codes, factors)
-    if "factor-vae" in names:
-        found["factor-vae"] = factor_vae(draw, known, codes, seed=seed).accuracy
-    if "beta-vae" in names:
-        found["beta-vae"] = beta_vae(draw, known, codes, seed=seed).accuracy
-    return found
+def _gap(score: Callable[[Codes, Factors], Gap]) -> Callable[[Codes, Factors, int], Taken]:
+    def taken(codes: Codes, factors: Factors, seed: int) -> Taken:
+        found = score(codes, factors)
+        return [found.score], found.notes
+
+    return taken
+
+
+def _dci(codes: Codes, factors: Factors, seed: int) -> Taken:
+    found = dci(codes, factors, seed=seed)
+    return [found.disentanglement, found.completeness, found.informativeness], found.notes
+
+
+def _votes(score: Callable[..., Voting]) -> Callable[[Codes, Factors, int], Taken]:
+    def taken(codes: Codes, factors: Factors, seed: int) -> Taken:
+        found = score(*conditioned(codes, factors), codes, seed=seed)
+        return [found.accuracy], (*found.notes, *labelled(codes, factors).notes)
+
+    return taken
+
+
+FACTOR_SCORES: dict[tuple[str, ...], Callable[[Codes, Factors, int], Taken]] = {
+    ("mig",): _gap(mig),
+    ("dci-disentanglement", "dci-completeness", "dci-informativeness"): _dci,
+    ("sap",): _gap(sap),
+    ("factor-vae",): _votes(factor_vae),
+    ("beta-vae",): _votes(beta_vae),
+}
+"""Names of scores → what takes them together, of codes, factors and a seed."""
 
 
 def likelihood(material: Material, names: Collection[str]) -> Iterator[Score]:

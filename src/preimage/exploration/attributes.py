@@ -17,10 +17,10 @@ from torch import Tensor
 
 from preimage.core import InputError
 from preimage.core.words import counted
+from preimage.data.labels import SILENT, known_codes
 
 LONGEST = 45  # letters of a name; that of a column may hold two
 LEAST = 5  # examples of each kind: one for each part of the cross-validation
-MISSING = ("", "unlabelled")  # categories that say nothing
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,8 @@ def columns(
 
 
 def _coded(group: str, codes: Tensor, names: Sequence[str]) -> list[Attribute]:
-    for missing in MISSING:
-        if missing in names:
-            codes = torch.where(codes == names.index(missing), torch.nan, codes)
-    used = [code for code, value in enumerate(names) if value not in MISSING]
+    codes = torch.from_numpy(known_codes(codes.numpy(), names))
+    used = [code for code, value in enumerate(names) if value not in SILENT]
     titles, known = _plain([names[u] for u in used]), codes.isfinite()
 
     def column(title: str, code: int, other: str) -> Attribute:

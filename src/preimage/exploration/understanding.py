@@ -20,6 +20,7 @@ from torch.func import jvp
 from torch.nn.functional import one_hot
 
 from preimage.core import Gaussian, InputError, LatentModel, Step, seeds
+from preimage.data.labels import known_codes
 from preimage.inversion.graph import Compiled, compiled
 from preimage.inversion.posterior import ROUNDING
 from preimage.metrics.geometry import singular_values
@@ -227,8 +228,13 @@ def followed(
 
     Mutual information of binned values, over the attribute's entropy. Chance is the largest that
     any number has about any attribute when the images' attributes are shuffled: 99 times, the same
-    shuffle for all attributes, so that the level of 5 % is that of the whole table.
+    shuffle for all attributes, so that the level of 5 % is that of the whole table. Images of which
+    an attribute is not known say nothing about it.
     """
+    attributes = {
+        name: known_codes(values, categories[name]) if name in categories else values
+        for name, values in attributes.items()
+    }
     known = {name: _coded(values, name in categories) for name, values in attributes.items()}
     known = {name: code for name, code in known.items() if code.shape[1] > 1}
     if not known:
@@ -247,7 +253,7 @@ def followed(
     for k, (share, a) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
         p = (1 + int((null >= share).sum())) / (1 + SHUFFLES)
         name = names[a]
-        ordered = name not in categories or len(categories[name]) <= 2
+        ordered = name not in categories or known[name].shape[1] <= 2
         r = _correlation(z[:, k], attributes[name]) if ordered else None
         found.append(Followed(name, share, r, p) if p <= LEVEL else None)
     return found

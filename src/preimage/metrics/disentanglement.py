@@ -18,12 +18,13 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.metrics.cluster import expected_mutual_information
 
 from preimage.core import InputError
-from preimage.metrics.factors import Codes, Factor, Factors, Labelled, labelled, quantile_bins
+from preimage.metrics.factors import Codes, Factors, Labelled, labelled, quantile_bins
 from preimage.metrics.measure import Measure, from_left_out, group_of
 
 BINS = 20  # of each code, and of a continuous factor
 ROWS_A_BIN = 10  # images, without which a bin says nothing
 TREES, DEPTH = 10, 12  # of the forests whose importances DCI reads
+FITTED = 100  # images without which there is no forest
 MOST = 4000  # images that they are fitted to and read on
 GROUPS = 10  # of the jackknife; of DCI, which is fitted again for each, half
 
@@ -57,14 +58,14 @@ def mig(codes: Codes, factors: Factors, *, bins: int = BINS) -> Gap:
     mutual information is taken off: its exact mean over all permutations of the rows. A little
     bias is left, so compare at equal numbers of images.
 
+    A factor that is not known of all images is judged by those it is known of.
+
     Raises InputError for fewer than 10 images a bin, and as `labelled` does.
     """
-    data = labelled(codes, factors, least=1)
-    if len(data.codes) < ROWS_A_BIN * bins:
-        raise InputError(
-            f"{len(data.codes)} images are too few for {bins} bins; give {ROWS_A_BIN * bins}"
-        )
-
+    least = ROWS_A_BIN * bins
+    if len(codes) < least:
+        raise InputError(f"{len(codes)} images are too few for {bins} bins; give {least}")
+    data = labelled(codes, factors, least=1, enough=least)
     return _gap(lambda rows: information_matrix(rows, bins), data)
 
 
@@ -79,11 +80,13 @@ def _gap(matrix: Callable[[Labelled], np.ndarray], data: Labelled) -> Gap:
 
 def information_matrix(data: Labelled, bins: int = BINS) -> np.ndarray:
     """I(z_j; v_k) / H(v_k), corrected for chance: (d, K), 0 for knowing nothing, 1 for all."""
-    codes = [quantile_bins(z, bins) for z in data.codes.T]
-    matrix = np.empty((len(codes), len(data.factors)))
+    whole = [quantile_bins(z, bins) for z in data.codes.T]
+    matrix = np.empty((len(whole), len(data.factors)))
     chances: dict[bytes, float] = {}  # they depend on the margins alone, which quantiles share
     for k, factor in enumerate(data.factors):
-        v = factor.values if factor.discrete else quantile_bins(factor.values, bins)
+        some, v = data.of(factor)
+        codes = whole if len(v) == len(data.codes) else [quantile_bins(z, bins) for z in some.T]
+        v = v if factor.discrete else quantile_bins(v, bins)
         entropy = _entropy(np.bincount(v))
         for j, z in enumerate(codes):
             # (I − E I) / (H − E I), so that knowing all is 1 still: as adjusted by Vinh, Epps &
@@ -124,7 +127,8 @@ def predictability(data: Labelled) -> np.ndarray:
     columns = []
     for factor in data.factors:
         of_code = _thresholded if factor.discrete else _squared_correlation
-        columns.append([of_code(z, factor.values) for z in data.codes.T])
+        codes, values = data.of(factor)
+        columns.append([of_code(z, values) for z in codes.T])
     return np.array(columns).T
 
 
@@ -153,9 +157,9 @@ def dci(codes: Codes, factors: Factors, *, seed: int = 0) -> DCI:
 
     Raises InputError for fewer than 100 images, and as `labelled` does.
     """
-    data = labelled(codes, factors)
-    if len(data.codes) < 100:
-        raise InputError(f"DCI fits forests and needs 100 images, not {len(data.codes)}")
+    if len(codes) < FITTED:
+        raise InputError(f"DCI fits forests and needs {FITTED} images, not {len(codes)}")
+    data = labelled(codes, factors, enough=FITTED * max(1, len(codes) // MOST))
     if len(data.codes) > MOST:
         chosen = np.random.default_rng(seed).permutation(len(data.codes))[:MOST]
         data = data.rows(np.sort(chosen))
@@ -175,7 +179,8 @@ def dci(codes: Codes, factors: Factors, *, seed: int = 0) -> DCI:
 
 def forest_importance(data: Labelled, *, seed: int = 0) -> tuple[np.ndarray, float]:
     """The importance of each code for each factor, (d, K), and the mean of what can be read."""
-    importances, read = zip(*(_forest(data.codes, f, seed) for f in data.factors), strict=True)
+    forests = (_forest(*data.of(f), f.discrete, seed) for f in data.factors)
+    importances, read = zip(*forests, strict=True)
     return np.stack(importances, 1), float(np.mean(read))
 
 
@@ -200,17 +205,19 @@ def _entropies(rows: np.ndarray) -> np.ndarray:
     return -xlogy(P, P).sum(1)
 
 
-def _forest(codes: np.ndarray, factor: Factor, seed: int) -> tuple[np.ndarray, float]:
-    """The importance (d,) of each code for a factor, and how well it can be read."""
+def _forest(
+    codes: np.ndarray, values: np.ndarray, discrete: bool, seed: int
+) -> tuple[np.ndarray, float]:
+    """The importance (d,) of each code for a factor (N,), and how well it can be read."""
     fitted, read = np.array_split(np.random.default_rng(seed).permutation(len(codes)), 2)
-    kind = ExtraTreesClassifier if factor.discrete else ExtraTreesRegressor
+    kind = ExtraTreesClassifier if discrete else ExtraTreesRegressor
     # Every split looks at all codes: where it sees only some, what is at hand gets importance.
     options = {"max_features": 1.0, "max_depth": DEPTH, "min_samples_leaf": 3}
     forest = kind(TREES, **options, random_state=seed)  # type: ignore[arg-type]
-    forest.fit(codes[fitted], factor.values[fitted])
-    score = float(forest.score(codes[read], factor.values[read]))
-    if factor.discrete:
-        majority = np.bincount(factor.values[read]).max() / len(read)
+    forest.fit(codes[fitted], values[fitted])
+    score = float(forest.score(codes[read], values[read]))
+    if discrete:
+        majority = np.bincount(values[read]).max() / len(read)
         score = (score - majority) / max(1 - majority, 1e-12)
     return forest.feature_importances_, max(score, 0.0)
 

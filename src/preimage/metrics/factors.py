@@ -9,9 +9,11 @@ import numpy as np
 from torch import Tensor
 
 from preimage.core import InputError
+from preimage.data.labels import SILENT
 
 Codes = np.ndarray | Tensor  # (N, d), or latents of any shape
 Factors = Mapping[str, np.ndarray]  # name → (N,), whole numbers (or words) or reals
+KNOWN = 20  # images of which a factor must be known, where it is not known of all
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,13 @@ class Factor:
     """One factor of N images."""
 
     name: str
-    values: np.ndarray  # (N,) float64, or of a discrete one int64 in 0 … classes − 1
+    values: np.ndarray  # (N,) float64, NaN where unknown; of a discrete one int64, −1 where unknown
     discrete: bool
+
+    @property
+    def known(self) -> np.ndarray:
+        """(N,) bool."""
+        return self.values >= 0 if self.discrete else np.isfinite(self.values)
 
     @property
     def classes(self) -> int:
@@ -33,11 +40,16 @@ class Labelled:
 
     codes: np.ndarray  # (N, d) float64
     factors: tuple[Factor, ...]
-    notes: tuple[str, ...] = ()  # what was left out
+    notes: tuple[str, ...] = ()  # what was left out, and what is known of some images only
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(factor.name for factor in self.factors)
+
+    def of(self, factor: Factor) -> tuple[np.ndarray, np.ndarray]:
+        """Codes and values of the images of which a factor is known."""
+        known = factor.known
+        return self.codes[known], factor.values[known]
 
     def rows(self, kept: np.ndarray) -> Labelled:
         """Some of the images."""
@@ -45,13 +57,14 @@ class Labelled:
         return Labelled(self.codes[kept], factors, self.notes)
 
 
-def labelled(codes: Codes, factors: Factors, *, least: int = 2) -> Labelled:
+def labelled(codes: Codes, factors: Factors, *, least: int = 2, enough: int = KNOWN) -> Labelled:
     """Codes (N, …) with their factors; whole numbers, truth values and words are discrete ones.
 
-    Factors that are the same for every image say nothing and are left out, with a note.
+    NaN and words such as "unlabelled" are unknown. A factor that is known of fewer images than
+    `enough`, or the same for every image, says nothing and is left out, with a note.
 
     Raises InputError where fewer than `least` factors or 2 codes are left, for lengths that do not
-    match, and for values that are not finite.
+    match, and for values that are infinite.
     """
     z = np.asarray(codes, np.float64)
     z = z.reshape(len(z), -1)
@@ -67,17 +80,37 @@ def labelled(codes: Codes, factors: Factors, *, least: int = 2) -> Labelled:
                 f"factor '{name}': shape {values.shape} does not match {len(z)} rows of codes"
             )
         discrete = values.dtype.kind in "iubOSU"
-        if not discrete and not np.isfinite(values.astype(np.float64)).all():
-            raise InputError(f"factor '{name}' holds values that are not finite numbers")
-        if len(values) == 0 or (values == values[0]).all():
+        known = _known(values, discrete)
+        if not discrete and np.isinf(values[known]).any():
+            raise InputError(f"factor '{name}' holds values that are infinite")
+        n = int(known.sum())
+        if n < min(enough, len(z)):
+            notes.append(f"factor '{name}' is known of {n} of {len(z)} images and was left out")
+            continue
+        if not n or (values[known] == values[known][0]).all():
             notes.append(f"factor '{name}' is the same in all images and was left out")
             continue
-        values = np.unique(values, return_inverse=True)[1] if discrete else values
-        kept.append(Factor(name, values.astype(np.int64 if discrete else np.float64), discrete))
+        if n < len(z):
+            notes.append(f"factor '{name}' is known of {n} of {len(z)} images")
+        kept.append(_factor(name, values, known, discrete))
     if len(kept) < least:
         left = ", ".join(factor.name for factor in kept) or "none"
         raise InputError(f"{least} factors that vary are needed, and there are: {left}")
     return Labelled(z, tuple(kept), tuple(notes))
+
+
+def _known(values: np.ndarray, discrete: bool) -> np.ndarray:
+    if not discrete:
+        return ~np.isnan(values.astype(np.float64))
+    if values.dtype.kind in "OU":
+        return ~np.isin(values, SILENT)
+    return np.ones(len(values), bool)
+
+
+def _factor(name: str, given: np.ndarray, known: np.ndarray, discrete: bool) -> Factor:
+    values = np.full(len(given), -1 if discrete else np.nan)
+    values[known] = np.unique(given[known], return_inverse=True)[1] if discrete else given[known]
+    return Factor(name, values.astype(np.int64) if discrete else values, discrete)
 
 
 def quantile_bins(x: np.ndarray, bins: int) -> np.ndarray:

@@ -50,14 +50,12 @@ def conditioned(
     Images share a continuous factor where they lie in one of its quantile bins.
     """
     data = labelled(codes, factors)
-    values = {
-        factor.name: factor.values if factor.discrete else quantile_bins(factor.values, bins)
-        for factor in data.factors
-    }
-    members = {
-        name: [rows for b in np.unique(v) if len(rows := np.flatnonzero(v == b)) > 1]
-        for name, v in values.items()
-    }
+    members = {}
+    for factor in data.factors:
+        at, v = np.flatnonzero(factor.known), data.of(factor)[1]
+        v = v if factor.discrete else quantile_bins(v, bins)
+        kinds = [at[v == b] for b in np.unique(v)]
+        members[factor.name] = [rows for rows in kinds if len(rows) > 1]
 
     def draw(name: str, groups: int, size: int, seed: int) -> np.ndarray:
         numbers = np.random.default_rng(seed)
