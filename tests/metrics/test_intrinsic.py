@@ -57,6 +57,12 @@ def test_the_interval_is_that_of_looking_for_neighbours_again() -> None:
     assert found.high - found.value == pytest.approx(error.item(), rel=1e-5)
 
 
+def test_points_may_be_an_array() -> None:
+    points = plane(2)[:200]
+    for estimate in (two_nn, levina_bickel):
+        assert estimate(points.numpy()) == estimate(points)
+
+
 def test_equal_points_change_nothing() -> None:
     points = plane(2)[:200]
     twice = torch.cat([points, points[:50]])

@@ -61,6 +61,15 @@ def test_what_is_drawn_does_not_depend_on_batches_and_is_uniform():
     assert 299 - 4 * 600**0.5 < χ2 < 299 + 4 * 600**0.5
 
 
+def test_rows_may_come_as_arrays():
+    x = rows(0, 200)
+    of_arrays, of_tensors = (
+        statistics_of(batches) for batches in (np.split(x.numpy(), 4), x.split(50))
+    )
+    assert torch.equal(of_arrays.drawn.rows, of_tensors.drawn.rows)
+    assert torch.equal(of_arrays.moments.total.covariance, of_tensors.moments.total.covariance)
+
+
 def test_a_short_stream_is_drawn_whole():
     drawn = Reservoir(10)
     drawn.update(torch.rand(4, 2))

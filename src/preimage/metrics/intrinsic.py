@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ NEIGHBOURS = 20  # of the MLE
 GROUPS = 10  # of points, each left out once for the interval
 
 
-def two_nn(points: Tensor, *, discard: float = DISCARDED) -> Measure:
+def two_nn(points: Tensor | np.ndarray, *, discard: float = DISCARDED) -> Measure:
     """TwoNN of points (N, d): the slope of −log(1 − F(μ)) over log μ, with μ = T₂/T₁.
 
     discard: the share of the largest μ that the line is not fitted to.
@@ -34,7 +35,7 @@ def two_nn(points: Tensor, *, discard: float = DISCARDED) -> Measure:
     return _estimated(points, 2, lambda distances: _two_nn(distances, discard))
 
 
-def levina_bickel(points: Tensor, *, k: int = NEIGHBOURS) -> Measure:
+def levina_bickel(points: Tensor | np.ndarray, *, k: int = NEIGHBOURS) -> Measure:
     """MLE of points (N, d): the inverse of the mean over points and j < k of log T_k/T_j.
 
     Raises ValueError where there are too few points for k neighbours.
@@ -62,17 +63,18 @@ def _levina_bickel(distances: Tensor) -> float:
     return 1 / ratios.log().mean().item()
 
 
-def _estimated(points: Tensor, k: int, estimate: Callable[[Tensor], float]) -> Measure:
+def _estimated(points: Tensor | np.ndarray, k: int, estimate: Callable[[Tensor], float]) -> Measure:
     """The estimate from distances (N, k) to the others, its interval by leaving out tenths.
 
     Neighbours are looked for once, and more of them than are needed: who lacks a tenth of them
     still has k.
     """
-    points = torch.unique(points.flatten(1).double(), dim=0)  # equal points have no ratio
-    if len(points) < (least := least_points(k)):
-        raise ValueError(f"{len(points)} different points; at least {least} are needed")
-    distances, others = nearest(points, points, k=2 * k + 11)
-    groups = group_of(len(points), GROUPS)
+    rows = torch.as_tensor(points).flatten(1).double()
+    rows = torch.unique(rows, dim=0)  # equal points have no ratio
+    if len(rows) < (least := least_points(k)):
+        raise ValueError(f"{len(rows)} different points; at least {least} are needed")
+    distances, others = nearest(rows, rows, k=2 * k + 11)
+    groups = group_of(len(rows), GROUPS)
 
     def statistic(distances: Tensor, theirs: Tensor, left: Tensor) -> list[float]:
         gone = ~torch.isin(theirs, left)

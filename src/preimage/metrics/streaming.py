@@ -112,8 +112,9 @@ class FeatureStatistics:
     def n(self) -> int:
         return self.moments.n
 
-    def update(self, features: Tensor, *, first: int | None = None) -> None:
+    def update(self, features: Tensor | np.ndarray, *, first: int | None = None) -> None:
         """Take in rows (B, d): those that follow the last, or from place `first` on."""
+        features = torch.as_tensor(features)
         if bad := int((~features.isfinite()).any(1).sum()):
             raise InputError(f"{bad} of {len(features)} feature rows hold NaN or infinite values")
         self.moments.update(features, first=first)
@@ -144,7 +145,7 @@ class FeatureStatistics:
 
 
 def statistics_of(
-    batches: Iterable[Tensor], *, rows: int = 10_000, groups: int = 10, seed: int = 0
+    batches: Iterable[Tensor | np.ndarray], *, rows: int = 10_000, groups: int = 10, seed: int = 0
 ) -> FeatureStatistics:
     """The statistics of feature rows that come in batches (B, d)."""
     found = FeatureStatistics(rows=rows, groups=groups, seed=seed)
