@@ -103,8 +103,18 @@ def test_features_are_compared_with_features() -> None:
     report = pi.evaluate(fake + 1, real, metrics=("fid-infinity", "kid"))
     assert report["fid-infinity"].measure.low < 6 < report["fid-infinity"].measure.high
     assert report["kid"].word == "worse than real data"
-    with pytest.raises(InputError, match="reconstruction"):
+    with pytest.raises(InputError, match=r"mse \(--metrics\)"):
         pi.evaluate(fake, real, metrics=("mse",))
+
+
+def test_a_name_stands_for_itself_and_too_few_images_say_how_many_it_takes() -> None:
+    rows = torch.randn(80, 6, generator=torch.Generator().manual_seed(0))
+    report = pi.evaluate(rows, rows, metrics="kid")
+    assert [score.name for score in report.scores] == ["kid"]
+    with pytest.raises(InputError, match=r"^fid, kid \(--metrics\).* 79 real images.* give 80$"):
+        pi.evaluate(rows, rows[1:], metrics=("fid", "kid"))
+    with pytest.raises(InputError, match=r"^quality \(--metrics\)"):
+        pi.evaluate(rows, rows[1:], metrics="quality")
 
 
 def test_features_of_different_extractors_are_refused() -> None:

@@ -16,7 +16,7 @@ from preimage.core import DataSpec, InputError, LatentModel
 from preimage.data import Dataset, load_as
 from preimage.evaluation import Material, Report, chosen
 from preimage.evaluation import evaluate as _evaluate
-from preimage.evaluation.material import Classifier
+from preimage.evaluation.material import Classifier, factors_of, labels_among
 from preimage.evaluation.membership import Candidates, candidates
 from preimage.evaluation.scorecard import scorecard
 from preimage.evaluation.sides import Computed, Generator, Held, Rows, Samples, Side, generated
@@ -42,7 +42,7 @@ def evaluate(
     subject: Subject,
     images: Images | None = None,
     *,
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     features: str | torch.nn.Module | Callable[[Tensor], Tensor] | Extractor = "random",
     classifier: Classifier | None = None,
     reference: PathLike | None = None,
@@ -60,8 +60,8 @@ def evaluate(
         a seed that returns images (n, C, H, W) in [−1, 1]; such images; or features (N, d),
         perhaps in a .npy file, which is read a batch at a time: a million need little memory.
     images: real images, or their features (M, d), alike. Of a run, unset: those it held out.
-    metrics: groups of scores ("quality", "memorisation", …) or single ones ("fid"); all that can
-        be taken where None.
+    metrics: a group of scores ("quality", "memorisation", …) or a single one ("fid"), or several;
+        all that can be taken where None.
     features: what images are compared by, of `preimage.metrics.extractors`: "random", a seeded net
         that needs no download, "model", "inception:FILE", "dinov2", a module, or a function.
     classifier: images → probabilities or logits (B, K); unset, one is fitted to labelled images.
@@ -72,6 +72,7 @@ def evaluate(
 
     Raises InputError for sides that cannot be compared, too few images, and unknown metrics.
     """
+    metrics = (metrics,) if isinstance(metrics, str) else metrics
     chosen(metrics)  # or say at once what is unknown
     folder = None if out is None else Path(out)
     if folder is not None:
@@ -308,21 +309,11 @@ def _material(
         _side(data, rows),
         None,
         extract,
-        labels=_labels(data, rows, classes),
+        labels=labels_among(classes, data, rows) if isinstance(data, Dataset) else None,
         classes=classes,
-        factors=_factors(data, rows),
+        factors=factors_of(data, rows) if isinstance(data, Dataset) else {},
         seed=seed,
     )
-
-
-def _labels(data: Dataset | Tensor, rows: np.ndarray, classes: Sequence[str]) -> Tensor | None:
-    """The places of some images' classes among others of these names; None where one is not there.
-
-    A folder of the classes 3 and 5 counts them from 0, and a model of ten digits does not.
-    """
-    if not isinstance(data, Dataset) or data.labels is None or not set(data.classes) <= {*classes}:
-        return None
-    return torch.tensor([classes.index(name) for name in data.classes])[data.labels[rows]]
 
 
 def _real(images: Any, spec: DataSpec | None, progress: Progress | None) -> Dataset | Tensor:
@@ -352,17 +343,6 @@ def _extractor(features: Any, channels: int, model: LatentModel | None) -> Extra
     if isinstance(features, Extractor):
         return features
     return extractor(features, channels=channels, model=model)
-
-
-def _factors(data: Dataset | Tensor, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The attributes of some images: numbers, NaN where unknown, or words, "" where unknown."""
-    if not isinstance(data, Dataset):
-        return {}
-    found = {name: values[rows] for name, values in data.attributes.items()}
-    for name, words in data.categories.items():
-        codes = np.nan_to_num(found[name], nan=len(words)).astype(np.int64)
-        found[name] = np.array([*words, ""])[codes]
-    return found
 
 
 def _attacked(

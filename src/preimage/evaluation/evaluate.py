@@ -108,7 +108,9 @@ def evaluate(
             found = [score for score in SCORES[group](material, names) if score.name in names]
         except (Unmeasurable, InputError, Unsupported) as reason:
             if metrics is not None:
-                raise InputError(f"{group} (--metrics) cannot be taken: {reason}") from None
+                asked = [group] if group in metrics else [n for n in metrics if n in names]
+                what = ", ".join(dict.fromkeys(asked))
+                raise InputError(f"{what} (--metrics) cannot be taken: {reason}") from None
             skipped[group] = str(reason)
             continue
         for one in found:

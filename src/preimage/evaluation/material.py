@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from preimage.core import LatentModel
+from preimage.data import Dataset
 from preimage.data.statistics import kept
 from preimage.evaluation.likelihood import Observed, fitted_sigma
 from preimage.evaluation.membership import Candidates
@@ -146,13 +147,18 @@ class Material:
         """What scores of samples against real images are computed with."""
         return stamp(self.real_features, self.made_features)
 
+    @property
+    def halved(self) -> bool:
+        """Whether real images stand in for samples, and so only half of them for themselves."""
+        return self.train is None or self.heldout is not None
+
     @cached_property
     def compared(self) -> tuple[Features, Features, Features]:
         """Features of real images, of samples, and of other real images in the samples' place.
 
         Those are training images, where real ones were held out of them; else real ones are halved.
         """
-        if self.train is not None and self.heldout is None:
+        if not self.halved:
             return self.real_features, self.made_features, self.train_features
         first, second = halves(self.real_features, seed=self.seed)
         return first, self.made_features, second
@@ -273,6 +279,25 @@ class Material:
         few = self.labelled_batches(self.seen, NOISED)
         sigma = fitted_sigma(self.autoencoder, few, seed=self.seed)
         return Observed("gaussian", sigma)
+
+
+def labels_among(classes: Sequence[str], data: Dataset, rows: np.ndarray) -> Tensor | None:
+    """The places of some images' classes among others of these names; None where one is not there.
+
+    A folder of the classes 3 and 5 counts them from 0, and a model of ten digits does not.
+    """
+    if data.labels is None or not set(data.classes) <= set(classes):
+        return None
+    return torch.tensor([classes.index(name) for name in data.classes])[data.labels[rows]]
+
+
+def factors_of(data: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The attributes of some images: numbers, NaN where unknown, or words, "" where unknown."""
+    found = {name: values[rows] for name, values in data.attributes.items()}
+    for name, words in data.categories.items():
+        codes = np.nan_to_num(found[name], nan=len(words)).astype(np.int64)
+        found[name] = np.array([*words, ""])[codes]
+    return found
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from preimage.evaluation.material import Material, Missing, Unmeasurable
 from preimage.evaluation.meanings import FIDELITY, QUALITY
+from preimage.metrics.quality import LEAST
 from preimage.metrics.quality import quality as scores_of
 from preimage.metrics.score import Score
 
@@ -44,6 +45,10 @@ def _scores(
     logits: tuple[Tensor | None, Tensor | None],
 ) -> Iterator[Score]:
     """Scores by the metrics they are taken by, under the names that people know."""
+    if material.halved and (n := material.real.n) < 2 * LEAST:
+        raise Unmeasurable(
+            f"{n} real images are too few, as half of them stand in for samples; give {2 * LEAST}"
+        )
     wanted = {name: metric for name, metric in known.items() if name in names}
     found = scores_of(
         *material.compared,
