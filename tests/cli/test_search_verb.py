@@ -86,6 +86,24 @@ def test_it_is_brought_up_to_date(preimage, vae, digits, index, here) -> None:
     assert "whole" in preimage("index", vae, "--out", index, "--check").out
 
 
+def test_a_number_is_an_id_unless_a_folder_is_called_so(preimage, vae, index, here) -> None:
+    for i in (77, 99):
+        (here / "photos" / "3").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(here / "photos" / "3" / f"{i}.png")
+    before = preimage("index", vae, here / "photos", "--out", index, "--json").json["images"]
+
+    def left(remove: object) -> int:
+        return preimage("index", vae, "--out", index, "--remove", remove, "--json").json["images"]
+
+    unclear = preimage("index", vae, "--out", index, "--remove", 3)
+    assert unclear.status == 2
+    assert f"{here / 'photos' / '3'} is called so too; give id:3" in unclear.err
+    assert left("id:3") == before - 1
+    assert 3 not in pi.open_index(index).ids
+    assert left(here / "photos" / "3") == before - 3
+    assert left(4) == before - 4
+
+
 def test_a_path_that_is_not_there_is_answered_by_one_that_is(preimage, vae, digits, index) -> None:
     for typed, meant in (
         ("odd/99.png", "did you mean 'odd/9.png'?"),

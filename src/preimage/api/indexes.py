@@ -43,6 +43,7 @@ COMMITTED = 4096  # images at a time: what a kill may lose
 LEARNED = 2000  # images that a likeness is fitted to
 SEARCHED = 200  # the same where each latent must be searched for
 COMPARED = 10_000  # names among which the nearest to a mistyped one is looked for
+ID = "id:"  # before a number that could be a folder's name
 CLASS = "class"  # what labels are called among attributes
 
 
@@ -102,7 +103,8 @@ def index(
     out: the folder of the index.
     labels: a CSV or JSON-lines file of what is known of `images`; with their own attributes and
         classes it is what `search` can ask for.
-    remove: ids, or paths as they were added; a folder stands for all below it.
+    remove: ids, or paths as they were added; a folder stands for all below it. "id:3" is the id
+        where a folder is called 3.
     metric: "latent", "cosine", "whitened", "decoder", "steady" or "features", as
         `applications/likeness.py` says; "auto" is "steady", or what an index that is there has.
     backend: "files" or "lance" (an extra: preimage[scale]).
@@ -336,13 +338,22 @@ def _stale(index: Index, names: Sequence[str], hashes: np.ndarray) -> np.ndarray
 
 
 def _meant(index: Index, remove: Sequence[str | int]) -> np.ndarray:
-    """Ids of images by id, path, end of a path, or folder. Raises InputError for what is none."""
+    """Ids of images by id, path, end of a path, or folder.
+
+    Raises InputError for what is none of these, and for a number that is an id and a folder's name.
+    """
     names, ids = index.names, index.ids.tolist()
     gone: set[int] = set()
     for one in remove:
         text = str(one)
-        if text.isdecimal():
-            found = [int(text)] if int(text) in index.ids else []
+        number = text.removeprefix(ID)
+        if number.isdecimal():
+            if one == number and (folder := _called(number, names)):
+                raise InputError(
+                    f"'{number}' (--remove) is an id, and {folder} is called so too; give "
+                    f"{ID}{number}, or that path"
+                )
+            found = [int(number)] if int(number) in index.ids else []
         else:
             path = str(Path(text).absolute()) if Path(text).exists() else text.rstrip("/")
             found = [
@@ -355,9 +366,18 @@ def _meant(index: Index, remove: Sequence[str | int]) -> np.ndarray:
     return np.array(sorted(gone), np.int64)
 
 
+def _called(name: str, names: Sequence[str]) -> str | None:
+    """The first folder or file of that name; None where there is none."""
+    for path in names:
+        at = f"{path}/".find(f"/{name}/")
+        if at >= 0:
+            return f"{path[:at]}/{name}"
+    return None
+
+
 def _nearest(text: str, names: Sequence[str]) -> str:
     """What may have been meant, for an error; of names as much as was typed, from their ends."""
-    if text.isdecimal() or not names:
+    if text.removeprefix(ID).isdecimal() or not names:
         return f"it holds {len(names):,} images"
     typed = len(PurePath(text).parts)
     ends = ["/".join(PurePath(name).parts[-typed:]) for name in names[:COMPARED]]

@@ -29,7 +29,7 @@ def index(
     ] = None,
     remove: Annotated[
         list[str] | None,
-        typer.Option(help="Take these out: a path, folder or id. May be repeated."),
+        typer.Option(help="Take these out: a path, folder or id, as 3 or id:3. May be repeated."),
     ] = None,
     metric: Annotated[
         str,
