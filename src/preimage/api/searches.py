@@ -149,7 +149,7 @@ def search(
         raise InputError(f"-k {k} finds nothing; give at least 1")
     if sum([images is not None, z is not None, bool(len(ids))]) != 1:
         raise InputError(
-            "nothing to search for; give an image, latents, or --id of an image in the index"
+            "give one of: an image, latents, or --id of an image in the index"
         )
     edited = bool(by or to)
     if len(ids) and not edited:
