@@ -20,7 +20,7 @@ from preimage.inversion.stream import Inverting, Targets
 
 ENCODERS = {  # generator, where its own is none or too far off → net, steps of training, passes
     "mnist-gan": ("mlp", 2000, 4),
-    "mnist-dcgan": ("mlp", 3000, 3),
+    "mnist-dcgan": ("mlp", 9000, 3),
     "mnist-vae-conv": ("mlp", 1200, 4),
 }
 
