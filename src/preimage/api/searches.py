@@ -148,9 +148,7 @@ def search(
     if k < 1:
         raise InputError(f"-k {k} finds nothing; give at least 1")
     if sum([images is not None, z is not None, bool(len(ids))]) != 1:
-        raise InputError(
-            "give one of: an image, latents, or --id of an image in the index"
-        )
+        raise InputError("give one of: an image, latents, or --id of an image in the index")
     edited = bool(by or to)
     if len(ids) and not edited:
         vectors, asked = found.vectors(ids), _of_ids(found, ids, None)
