@@ -17,3 +17,13 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("PREIMAGE_REAL_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that a test works in, and beside it a cache of its own."""
+    monkeypatch.setenv("PREIMAGE_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder

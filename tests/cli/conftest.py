@@ -27,13 +27,8 @@ class Outcome:
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder of the command."""
-    monkeypatch.setenv("PREIMAGE_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
+def here(working_folder: Path) -> Path:
+    return working_folder
 
 
 @pytest.fixture

@@ -15,13 +15,8 @@ from preimage.api import basics
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder and a cache of each test's own."""
-    monkeypatch.setenv("PREIMAGE_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
+def here(working_folder: Path) -> Path:
+    return working_folder
 
 
 def picture(seed: int, top: int = 256) -> np.ndarray:

@@ -120,15 +120,15 @@ def compare(
     models: Mapping[str, LatentModel],  # name → model
     data: Dataset,
     *,
-    trained: Mapping[str, Dataset | None] | None = None,  # name → what a model was trained on; None
-    # where that is not known, and `data` for those that are not named
+    trained: Mapping[str, Dataset | None] | None = None,
     n: int = 1000,  # samples of each, at most; no more than there are held-out images
     prior: str | None = None,  # to sample from; each model's own where None
     seed: int = 0,
 ) -> Iterator[Step | Comparison]:
     """Measure each model; yields a Step for each, and the Comparison at the end.
 
-    Held-out images that any of them was trained on are left out, and a note says so.
+    trained: name → what a model was trained on, None where that is not known; `data` for models
+        that are not named. Held-out images that any was trained on are left out, and noted.
 
     Raises InputError where a model's images are not of the data's shape, or too few are held out.
     """
