@@ -1,9 +1,10 @@
-"""Anderson acceleration of the cascade's last map: no derivatives, a decoding an iteration.
+"""Anderson acceleration of the cascade: no derivatives, a decoding an iteration.
 
 With e(z) = h(y) − h(A(G(z))) and W the regression of z* − z on e, z ← z + e(z) W is a fixed-point
-iteration. From the differences ΔZ, ΔE of its past steps comes the combination that would have
-left least of e (Anderson 1965; Walker & Ni, "Anderson Acceleration for Fixed-Point Iterations",
-2011, §2; type II, a Broyden method whose first inverse Jacobian is W):
+iteration: with each of the cascade's maps in turn, and then with its last. From the differences
+ΔZ, ΔE of its past steps comes the combination that would have left least of e (Anderson 1965;
+Walker & Ni, "Anderson Acceleration for Fixed-Point Iterations", 2011, §2; type II, a Broyden method
+whose first inverse Jacobian is W):
 
     γ = argmin ‖e − γ ΔE‖_w,    z ← z − γ ΔZ + w (e − γ ΔE) W
 
@@ -124,13 +125,10 @@ def _step(past: _Past, k: int, cascade: Cascade, loss: Tensor) -> None:
     z, e = past.z, past.e
     s = SPREAD * loss.sqrt()[:, None]
     w = 1 / (1 + (past.σ / s).square())
-    if k + 1 < len(cascade.maps):  # maps of their own were fitted to these errors
-        step = (w * e) @ cascade.map(k + 1)
-    else:
-        Δz, Δe = past.Δz[:, :k], past.Δe[:, :k]
-        γ = _mixture(w * e, w[:, None] * Δe)  # (M, k)
-        left = e - (γ[:, None] @ Δe)[:, 0]
-        step = (w * left) @ cascade.map(k + 1) - (γ[:, None] @ Δz)[:, 0]
+    Δz, Δe = past.Δz[:, :k], past.Δe[:, :k]
+    γ = _mixture(w * e, w[:, None] * Δe)  # (M, k)
+    left = e - (γ[:, None] @ Δe)[:, 0]
+    step = (w * left) @ cascade.map(k + 1) - (γ[:, None] @ Δz)[:, 0]
     past.Δz[:, k] = step
     past.z = z + step
 
