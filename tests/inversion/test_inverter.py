@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import preimage as pi
 from preimage.core import ImageSpec, InputError, LatentModel, LatentSpace, Unsupported
 from preimage.inversion import Inverter, Inverting, Settings, Status, Targets
+from preimage.inversion.inverter import Work
 
 D, SIDE = 4, 6
 DATA = ImageSpec(1, SIDE, SIDE)
@@ -234,6 +235,23 @@ def test_stopping_keeps_the_images_that_are_done(ready: Inverter) -> None:
     found = job.result
     assert 4 <= len(found) < 12
     assert (found.status != Status.RUNNING).all()
+
+
+def test_previews_are_drawn_when_they_are_looked_at(ready: Inverter) -> None:
+    _, x = planted(ready, 4)
+    decoded: list[int] = []
+    jobs = [pi.inverting(ready, x, method="levenberg-marquardt", start="mean") for _ in range(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        draw = Work.images
+        patch.setattr(Work, "images", lambda work, z: decoded.append(len(z)) or draw(work, z))
+        assert any(step.previews for step in jobs[0])
+        assert not decoded
+        first = next(step.previews for step in jobs[1] if step.previews)
+        assert torch.equal(first["images"], first["images"])
+        assert decoded == [4]
+    assert list(first) == ["images"]
+    assert len(first) == 1
+    assert "samples" not in first
 
 
 def test_batches_may_come_from_anywhere(ready: Inverter) -> None:

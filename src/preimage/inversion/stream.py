@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial
 
 from torch import Tensor
 
@@ -27,6 +28,28 @@ class Targets:
 
 
 Sink = Callable[[Tensor, Inversion], None]  # (indices (B,), the answers about them)
+
+
+class Previews(Mapping[str, Tensor]):
+    """Images on the way (B, C, H, W), drawn when somebody looks at them: few do."""
+
+    def __init__(self, draw: Callable[[], Tensor]):
+        self._draw = draw
+
+    @cached_property
+    def images(self) -> Tensor:
+        return self._draw().float().cpu()
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name != "images":
+            raise KeyError(name)
+        return self.images
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("images",))
+
+    def __len__(self) -> int:
+        return 1
 
 
 class Inverting:
@@ -90,7 +113,8 @@ class Inverting:
         for search in work.searches:
             trace.add(search)
             shown = trace.iteration <= 4 or trace.iteration % RARELY == 0
-            yield self._step(search, work.images(search.z[:PREVIEWS]) if shown else None, notes)
+            draw = partial(work.images, search.z[:PREVIEWS].clone())
+            yield self._step(search, Previews(draw) if shown else {}, notes)
             notes = ()
             if self.stopped:
                 break
@@ -108,9 +132,8 @@ class Inverting:
             self.done, self.total, metrics=_figures(found.error), previews={}, stage="invert"
         )
 
-    def _step(self, search: Search, images: Tensor | None, notes: tuple[str, ...]) -> Step:
+    def _step(self, search: Search, previews: Mapping[str, Tensor], notes: tuple[str, ...]) -> Step:
         ended = int((search.status != Status.RUNNING).sum())
-        previews = {} if images is None else {"images": images.float().cpu()}
         return Step(
             self.done + ended,
             self.total,

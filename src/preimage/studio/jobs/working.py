@@ -59,9 +59,9 @@ class Working:
     def progress(self, step: Step) -> None:
         """Say how far it is: a line where the last one is some time ago, and what it looks like."""
         now = time.monotonic()
-        images = next(iter(step.previews.values()), None)
         due = now - self._drawn >= PICTURES
-        if images is not None and len(images) and due:
+        images = next(iter(step.previews.values()), None) if due else None
+        if images is not None and len(images):
             self.preview(images)
             self._drawn = now
         for note in step.notes:
