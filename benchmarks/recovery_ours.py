@@ -35,25 +35,33 @@ class Ready:
 
 
 def prepared(
-    g: Generator, *, fold: bool, steps: int | None = None, starts: int = 1, first: int = 0
+    g: Generator,
+    *,
+    fold: bool,
+    steps: int | None = None,
+    tolerance: float | None = None,
+    starts: int = 1,
+    first: int = 0,
 ) -> Ready:
     """Inversion by default, with or without a quicker form of the generator.
 
-    steps: iterations of a search at most; None for the default. starts: of each image.
+    steps: iterations of a search at most; tolerance: the error that ends it; None for the default.
+    starts: of each image.
     first: so many samples and real images are inverted beforehand, none of those that count. It is
         then that kernels are compiled for the shapes that they meet.
     """
     invert = pi.invert  # importing a module is no part of the work
+    options = {"steps": steps, "tolerance": tolerance, "starts": starts}
     start = time.process_time()
     inverter = Inverter(g.model, fold=fold)
     for _ in inverter.prepare(Settings()):
         pass
     if first:
         for x in (g.targets(first, first=20_000)[1], g.real[-first:]):
-            invert(inverter, x, steps=steps, starts=starts)
+            invert(inverter, x, **options)
     seconds = time.process_time() - start
     folded = inverter.compiled is not None and inverter.compiled.refusal is None
-    return Ready(lambda _, x: invert(inverter, x, steps=steps, starts=starts).z, seconds, folded)
+    return Ready(lambda _, x: invert(inverter, x, **options).z, seconds, folded)
 
 
 def encoder(g: Generator) -> Ready:
