@@ -32,6 +32,7 @@ class Ready:
     find: Callable[[pi.LatentModel, Tensor], Tensor]
     cpu_seconds: float
     folded: bool = False  # whether a quicker form of the generator was found
+    learned: bool = False  # whether a cascade was learned that is better than the ridge one
 
 
 def prepared(
@@ -39,29 +40,31 @@ def prepared(
     *,
     fold: bool,
     steps: int | None = None,
-    tolerance: float | None = None,
     starts: int = 1,
+    cascade: str = "ridge",
     first: int = 0,
 ) -> Ready:
     """Inversion by default, with or without a quicker form of the generator.
 
-    steps: iterations of a search at most; tolerance: the error that ends it; None for the default.
+    steps: iterations of a search at most; None for the default.
     starts: of each image.
+    cascade: what searches start from.
     first: so many samples and real images are inverted beforehand, none of those that count. It is
         then that kernels are compiled for the shapes that they meet.
     """
     invert = pi.invert  # importing a module is no part of the work
-    options = {"steps": steps, "tolerance": tolerance, "starts": starts}
+    options = {"steps": steps, "starts": starts, "cascade": cascade}
     start = time.process_time()
     inverter = Inverter(g.model, fold=fold)
-    for _ in inverter.prepare(Settings()):
+    for _ in inverter.prepare(Settings(cascade=cascade)):
         pass
     if first:
         for x in (g.targets(first, first=20_000)[1], g.real[-first:]):
             invert(inverter, x, **options)
     seconds = time.process_time() - start
     folded = inverter.compiled is not None and inverter.compiled.refusal is None
-    return Ready(lambda _, x: invert(inverter, x, **options).z, seconds, folded)
+    learned = any(inverter.learned.values())
+    return Ready(lambda _, x: invert(inverter, x, **options).z, seconds, folded, learned)
 
 
 def encoder(g: Generator) -> Ready:

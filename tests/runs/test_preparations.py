@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 import preimage as pi
 from preimage.inversion import Inverter, Settings
+from preimage.inversion.learned_cascade import LearnedCascade
+from preimage.inversion.learned_cascade_training import learning
 from preimage.runs.preparations import FILE, load_preparations, save_preparations
 from preimage.runs.run import Run
 
@@ -27,10 +30,19 @@ def ready(scale: float) -> Inverter:
     return Inverter(model)
 
 
+def teach(inverter: Inverter) -> None:
+    """Give it a cascade that was learned for a moment, and one that came to nothing."""
+    ridge = inverter.cascades["Identity"]
+    *_, made = learning(inverter.model, replace(ridge, errors=torch.ones(1)), pairs=256, steps=4)
+    assert isinstance(made, LearnedCascade)
+    inverter.learned |= {"Identity": made, "Grey": None}
+
+
 def test_preparations_belong_to_the_weights_they_were_made_for(tmp_path: Path) -> None:
     run, made, settings = Run(tmp_path, {}), ready(1.0), Settings(steps=5)
     for _ in made.calibrating(made.model.sample(20, seed=1), settings=settings):
         pass
+    teach(made)
     save_preparations(run, made)
 
     again = ready(1.0)
@@ -44,9 +56,16 @@ def test_preparations_belong_to_the_weights_they_were_made_for(tmp_path: Path) -
     x = made.model.sample(3, seed=2)
     assert torch.allclose(made.invert(x).z, again.invert(x).z, atol=1e-5)
 
+    assert again.learned["Grey"] is None
+    settings = Settings(cascade="learned")
+    assert torch.allclose(
+        made.invert(x, settings=settings).start, again.invert(x, settings=settings).start
+    )
+
     other = ready(2.0)
     assert not load_preparations(run, other)
     assert not other.cascades
+    assert not other.learned
     assert other.curvature is None
     assert not other.calibrations
 
@@ -57,6 +76,9 @@ DAMAGES: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "values of no observation": ("cascade.0.values", lambda values: values - 1),
     "a link there is not": ("cascade.0.settings", lambda settings: settings + 50),
     "means of other classes": ("cascade.1.means", lambda means: means.repeat(2, 1)),
+    "nets of fewer latents": ("learned.0.nets.W", lambda W: W[:, :2]),
+    "nets that are not finite": ("learned.0.nets.V", lambda V: V / 0),
+    "components of other features": ("learned.0.basis", lambda basis: basis[1:]),
     "a smaller curvature": ("curvature", lambda curvature: curvature[:2, :2]),
     "a curvature that is not finite": ("curvature", lambda curvature: curvature / 0),
     "no recovery": ("calibration.0.recovery", lambda recovery: recovery[:0]),
@@ -73,6 +95,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], d
     folder, made = tmp_path_factory.mktemp("prepared"), ready(1.0)
     for _ in made.calibrating(made.model.sample(20, seed=1), settings=Settings(steps=2)):
         pass
+    teach(made)
     save_preparations(Run(folder, {}), made)
     with safe_open(folder / FILE, framework="pt") as file:
         return load_file(folder / FILE), file.metadata()
@@ -91,5 +114,6 @@ def test_damaged_preparations_are_made_anew(tmp_path: Path, kept, damage: str) -
     again = ready(1.0)
     assert not load_preparations(Run(tmp_path, {}), again)
     assert not again.cascades
+    assert not again.learned
     assert again.curvature is None
     assert not again.calibrations

@@ -60,6 +60,13 @@ def invert(
     start: Annotated[
         str, typer.Option(help="auto, encoder, nearest, nearest-features or mean.")
     ] = "auto",
+    cascade: Annotated[
+        str,
+        typer.Option(
+            help="ridge, or learned: for some generators of few latents twice as quick, after a "
+            "minute or more of learning that is kept with the run."
+        ),
+    ] = "ridge",
     starts: Annotated[
         int, typer.Option(min=1, help="Searches of each image; the best goes on.")
     ] = 1,
@@ -123,6 +130,7 @@ def invert(
             project=project,
             method=method,
             start=start,
+            cascade=cascade,
             starts=starts,
             coarse=coarse,
             steps=steps,

@@ -25,7 +25,7 @@ from preimage.inversion.noise import normal
 from preimage.inversion.objective import Objective
 from preimage.inversion.problem import Problem
 from preimage.inversion.search import Search, Solver, Status
-from preimage.inversion.solvers.anderson import anderson
+from preimage.inversion.solvers.anderson import FixedPoint, anderson
 from preimage.inversion.solvers.cma import cma
 from preimage.inversion.solvers.gauss_newton import gauss_newton
 from preimage.inversion.solvers.lbfgs import lbfgs
@@ -54,7 +54,7 @@ LATE = 1e-5  # twice what rounding to 8 bits leaves: reached late, it is worth p
 class Prepared:
     """What was made once for a generator, seen through one operator, to start searches from."""
 
-    cascade: Cascade | None = None
+    cascade: FixedPoint | None = None
     rough: Cascade | None = None  # for images that the generator cannot draw
     curvature: Tensor | None = None  # (d, d): the prior's mean of JᵀJ, for these
     pool: Pool | None = None

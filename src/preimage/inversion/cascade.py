@@ -32,6 +32,7 @@ STAGES = 6
 VALUES = 2048  # of an observation that are looked at; more for more than 256 latents
 RIDGES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # shares of the features' mean variance
 BATCH = 128
+ROUNDING = 2.0**-24  # of values near ±1 in float32
 
 CANDIDATES = (
     ("identity", 0.0),
@@ -67,6 +68,26 @@ class Features:
     def slope(self, h: Tensor) -> Tensor:
         """dφ/da at features (B, m): by how much they magnify errors of the observation."""
         return 1 / LINKS[self.link].derivative(h)
+
+    def to_tensors(self, noise: float) -> dict[str, Tensor]:
+        """Named tensors for a file, of the noise in the observations too."""
+        settings = [list(LINKS).index(self.link), self.margin, noise]
+        device = self.values.device
+        return {
+            "values": self.values,
+            "settings": torch.tensor(settings, dtype=torch.float64, device=device),
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> tuple[Features, float]:
+        """What `to_tensors` gave, and the noise. Raises KeyError or ValueError where it is not."""
+        (link, margin, noise), values = tensors["settings"].tolist(), tensors["values"]
+        whole = values.dtype == torch.int64 and values.numel()
+        if not whole or not (values.diff() > 0).all() or values[0] < 0:
+            raise ValueError("these are no values of an observation")
+        if link not in range(len(LINKS)) or not (0 <= margin < 1 and 0 <= noise < math.inf):
+            raise ValueError("this is no link, margin or noise")
+        return cls(values, list(LINKS)[int(link)], margin), noise
 
 
 @dataclass(frozen=True)
@@ -105,17 +126,22 @@ class Cascade:
                 z = z + (h - self.features(a)) @ self.maps[k]
         return best, least
 
-    def map(self, k: int) -> Tensor:
-        """Wₖ (m, d), or the last one where there are fewer."""
-        return self.maps[min(k, len(self.maps) - 1)]
+    @property
+    def stages(self) -> int:
+        """K."""
+        return len(self.maps)
+
+    def step(self, k: int, z: Tensor, e: Tensor, labels: Tensor | None) -> Tensor:
+        """What to add to latents z (B, d) that leave e (B, m): e Wₖ, of the last map after it."""
+        return e @ self.maps[min(k, len(self.maps) - 1)]
+
+    def noise_in(self, y: Tensor) -> Tensor:
+        """σ of the noise, or at least the rounding, in features of observations y: (B, m)."""
+        return self.features.slope(self.features(y)) * max(self.noise, ROUNDING)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """All of it as named tensors, for a file of weights."""
-        f = self.features
-        settings = [list(LINKS).index(f.link), f.margin, self.noise]
-        return {
-            "values": f.values,
-            "settings": torch.tensor(settings, dtype=torch.float64, device=f.values.device),
+        return self.features.to_tensors(self.noise) | {
             "means": self.means,
             "centres": self.centres,
             "maps": self.maps,
@@ -128,20 +154,16 @@ class Cascade:
 
         Raises KeyError or ValueError where it is not that.
         """
-        (link, margin, noise), values = tensors["settings"].tolist(), tensors["values"]
+        features, noise = Features.from_tensors(tensors)
         arrays = {name: tensors[name] for name in ("means", "centres", "maps", "errors")}
-        K, m = len(arrays["maps"]), values.numel()
+        K, m = len(arrays["maps"]), features.values.numel()
         shapes = {"means": (classes, m), "centres": (classes, latent), "errors": (K,)}
         shapes["maps"] = (K, m, latent)
         sizes = {name: tuple(array.shape) for name, array in arrays.items()}
         finite = all(arrays[n].isfinite().all() for n in ("means", "centres", "maps"))
         if sizes != shapes or not (K and m and finite):
             raise ValueError("these are no regressions from observations to such latents")
-        if values.dtype != torch.int64 or not (values.diff() > 0).all() or values[0] < 0:
-            raise ValueError("these are no values of an observation")
-        if link not in range(len(LINKS)) or not (0 <= margin < 1 and 0 <= noise < math.inf):
-            raise ValueError("this is no link, margin or noise")
-        return cls(Features(values, list(LINKS)[int(link)], margin), **arrays, noise=noise)
+        return cls(features, **arrays, noise=noise)
 
 
 def fit(
@@ -183,7 +205,7 @@ def fitting(
 
     links: to choose from, each with how far from ±1 it keeps values where it saturates.
     """
-    world = _World(model, through or Identity(), decode or model.decode)
+    world = World(model, through or Identity(), decode or model.decode)
     random = seeds.generator(seed, "cascade")
     z = prior_latents(model, pairs + CHECKED, random).flatten(1)
     labels = model.labels_for(len(z))
@@ -213,7 +235,7 @@ def fitting(
 
 
 @dataclass(frozen=True)
-class _World:
+class World:
     """z → A(G(z)), for latents without end."""
 
     model: LatentModel
@@ -232,7 +254,7 @@ class _World:
         return torch.cat(rows)
 
 
-def _looked_at(world: _World, z: Tensor, labels: Tensor | None, random: torch.Generator) -> Tensor:
+def _looked_at(world: World, z: Tensor, labels: Tensor | None, random: torch.Generator) -> Tensor:
     """Which of an observation's values the features are of: all, or some at random."""
     size = world.observe(z[:1], None if labels is None else labels[:1]).shape[1]
     m = min(size, max(VALUES, 8 * z.shape[1]))

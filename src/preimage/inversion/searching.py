@@ -75,9 +75,9 @@ def coarse_to_fine(problem: Problem, z: Tensor, settings: Settings) -> Tensor:
     return z
 
 
-def first_latents(inverter: Inverter, problem: Problem) -> Tensor:
+def first_latents(inverter: Inverter, problem: Problem, settings: Settings) -> Tensor:
     """Where `auto` begins by itself: (B, d)."""
-    cascade = inverter.cascades.get(operator_key(problem.through))
+    cascade = inverter.cascade(problem.through, settings)
     if cascade is not None:
         return cascade.start(problem)
     pool = inverter.pool
@@ -101,7 +101,7 @@ def searches_of(
     # Nothing of a calibration is used: fresh images must be searched for as the held-out ones were.
     direct = isinstance(problem.through, Identity)
     prepared = Prepared(
-        cascade=inverter.cascades.get(operator_key(problem.through)),
+        cascade=inverter.cascade(problem.through, settings),
         rough=inverter.cascades.get(ROUGH) if direct else None,
         curvature=inverter.curvature if direct else None,
         pool=inverter.pool,
@@ -112,7 +112,7 @@ def searches_of(
 
 def short_search(inverter: Inverter, problem: Problem, settings: Settings) -> Search:
     """A short search from where `auto` begins: enough to tell classes apart."""
-    z = first_latents(inverter, problem)
+    z = first_latents(inverter, problem, settings)
     solver = solver_of(problem, settings)
     return solve(solver(problem, z, steps=TOLD_APART, tolerance=0.0))
 
@@ -145,7 +145,7 @@ def _named(inverter: Inverter, problem: Problem, settings: Settings, name: str) 
     if name == "encoder" or (name == "auto" and _encodes(inverter, problem)):
         return encoder_start(problem)
     if name == "auto":
-        return first_latents(inverter, problem)
+        return first_latents(inverter, problem, settings)
     return _nearest(inverter, problem, settings, 1)[:, 0]
 
 

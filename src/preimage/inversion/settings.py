@@ -24,6 +24,7 @@ from preimage.inversion.terms import Features
 
 METHODS = ("auto", "encoder", *SOLVERS)
 STARTS = ("auto", "encoder", "nearest", "nearest-features", "mean")
+CASCADES = ("ridge", "learned")
 STEPS = {  # iterations of one search at most, where a person does not say
     "auto": 60,
     "encoder": 0,
@@ -50,6 +51,7 @@ class Settings:
     feature_net: Features | None = None  # for the loss "features"; the model's own where unset
     method: str = "auto"
     start: str | Tensor = "auto"  # or latents (N, *shape), a row an image
+    cascade: str = "ridge"  # what `auto` starts from; "learned" is quicker, once it is learned
     starts: int = 1  # short searches of each image, of which the best goes on
     restarts: int = 0  # further searches to the end: other solutions, and evidence for the verdict
     posterior: bool = False  # whether to say what each image leaves undetermined
@@ -79,6 +81,12 @@ class Settings:
             )
         if isinstance(settings.start, str) and settings.start not in STARTS:
             raise InputError(f"no start '{settings.start}'; {nearest_name(settings.start, STARTS)}")
+        if settings.cascade not in CASCADES:
+            raise InputError(
+                f"no cascade '{settings.cascade}'; {nearest_name(settings.cascade, CASCADES)}"
+            )
+        if settings.cascade == "learned" and (settings.method, settings.start) != ("auto", "auto"):
+            raise InputError("cascade='learned' goes with the method and the start 'auto' alone")
         for name, least in LEAST.items():
             if getattr(settings, name) is not None:  # steps, unset
                 check_whole(name, getattr(settings, name), least)

@@ -17,6 +17,7 @@ from preimage.core import InputError
 from preimage.inversion import Inverter
 from preimage.inversion.cascade import Cascade
 from preimage.inversion.fingerprint import fingerprint
+from preimage.inversion.learned_cascade import LearnedCascade
 from preimage.inversion.rough import ROUGH
 from preimage.inversion.verdict import Calibration
 from preimage.runs.files import readable_errors, write_bytes
@@ -32,6 +33,10 @@ def save_preparations(run: Run, inverter: Inverter) -> None:
     cascades = {k: c for k, c in inverter.cascades.items() if "@" not in k}
     for i, cascade in enumerate(cascades.values()):
         tensors |= {f"cascade.{i}.{name}": t for name, t in cascade.to_tensors().items()}
+    learned = {k: c for k, c in inverter.learned.items() if "@" not in k}
+    for i, cascade in enumerate(learned.values()):
+        if cascade is not None:
+            tensors |= {f"learned.{i}.{name}": t for name, t in cascade.to_tensors().items()}
     if inverter.curvature is not None:
         tensors["curvature"] = inverter.curvature
     calibrations = {k: c for k, c in inverter.calibrations.items() if "@" not in k}
@@ -41,9 +46,11 @@ def save_preparations(run: Run, inverter: Inverter) -> None:
         "format": str(FORMAT),
         "weights": fingerprint(inverter.model),
         "operators": json.dumps(list(cascades)),
+        "learned": json.dumps(list(learned)),
         "settings": json.dumps(list(calibrations)),
     }
-    content = save({n: t.cpu().contiguous() for n, t in tensors.items()}, metadata=metadata)
+    own = {n: t.cpu().clone().contiguous() for n, t in tensors.items()}  # cascades share features
+    content = save(own, metadata=metadata)
     path = run.path / FILE
     with contextlib.suppress(InputError):  # a run may be read from where nothing can be written
         with readable_errors(path):
@@ -68,6 +75,7 @@ def load_preparations(run: Run, inverter: Inverter) -> bool:
         _give(inverter, metadata, tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # broken: it is made anew
         inverter.cascades.clear()
+        inverter.learned.clear()
         inverter.curvature = None
         inverter.calibrations.clear()
         return False
@@ -80,6 +88,11 @@ def _give(inverter: Inverter, metadata: Mapping[str, str], tensors: dict[str, Te
     for i, key in enumerate(json.loads(metadata["operators"])):
         kept = _below(tensors, f"cascade.{i}.")
         inverter.cascades[key] = Cascade.from_tensors(kept, latent=d, classes=classes)
+    for i, key in enumerate(json.loads(metadata.get("learned", "[]"))):
+        kept = _below(tensors, f"learned.{i}.")  # nothing where it was no better
+        classes = len(inverter.model.classes)
+        made = LearnedCascade.from_tensors(kept, latent=d, classes=classes) if kept else None
+        inverter.learned[key] = made
     curvature = inverter.curvature = tensors.get("curvature")
     if curvature is None and ROUGH in inverter.cascades:
         raise KeyError("curvature")  # without which a rough start is not gone on from

@@ -1,10 +1,10 @@
-"""Anderson acceleration of the cascade: no derivatives, a decoding an iteration.
+"""Anderson acceleration of a cascade: no derivatives, a decoding an iteration.
 
 With e(z) = h(y) − h(A(G(z))) and W the regression of z* − z on e, z ← z + e(z) W is a fixed-point
-iteration: with each of the cascade's maps in turn, and then with its last. From the differences
-ΔZ, ΔE of its past steps comes the combination that would have left least of e (Anderson 1965;
-Walker & Ni, "Anderson Acceleration for Fixed-Point Iterations", 2011, §2; type II, a Broyden method
-whose first inverse Jacobian is W):
+iteration: with each of the cascade's maps in turn, and then with its last; or with one that is
+learned, and depends on z. From the differences ΔZ, ΔE of its past steps comes the combination that
+would have left least of e (Anderson 1965; Walker & Ni, "Anderson Acceleration for Fixed-Point
+Iterations", 2011, §2; type II, a Broyden method whose first inverse Jacobian is W):
 
     γ = argmin ‖e − γ ΔE‖_w,    z ← z − γ ΔZ + w (e − γ ΔE) W
 
@@ -15,21 +15,46 @@ of each feature and s the size that e has left, which is as large as the image's
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from preimage.inversion.cascade import Cascade
 from preimage.inversion.problem import Problem
 from preimage.inversion.search import Search, Status
 from preimage.inversion.solvers.active import moved_up, taken
 
 PATIENCE = 5  # steps without a new lowest loss after which an image is left to other solvers
 RIDGE = 1e-8  # on the Gram matrix of the scaled ΔE
-ROUNDING = 2.0**-24  # of values near ±1 in float32
 SPREAD = 5.0  # size of e in units of the image's error, roughly
+
+
+class FixedPoint(Protocol):
+    """A way from an observation to its latent by steps that take no derivatives: a cascade."""
+
+    @property
+    def features(self) -> Callable[[Tensor], Tensor]:
+        """h: observations (B, …) → (B, m)."""
+        ...
+
+    @property
+    def stages(self) -> int:
+        """After how many guesses an image that is still far off will stay so."""
+        ...
+
+    def start(self, problem: Problem) -> Tensor:
+        """Latents (B, d) to start from."""
+        ...
+
+    def step(self, k: int, z: Tensor, e: Tensor, labels: Tensor | None) -> Tensor:
+        """What to add to latents z (B, d) that leave e (B, m), in step k from 1 on; linear in e."""
+        ...
+
+    def noise_in(self, y: Tensor) -> Tensor:
+        """σ of the noise, or at least the rounding, in features of observations y: (B, m)."""
+        ...
 
 
 @dataclass
@@ -71,7 +96,7 @@ def anderson(
     *,
     steps: int,
     tolerance: float,
-    cascade: Cascade,
+    cascade: FixedPoint,
     hopeless: float = torch.inf,
 ) -> Iterator[Search]:
     """Search from latents z (B, d), such as `cascade.start` gives. A solver: see `search.Solver`.
@@ -92,7 +117,7 @@ def anderson(
         rows=torch.arange(B, device=z.device),
         problem=problem,
         h=h,
-        σ=features.slope(h) * max(cascade.noise, ROUNDING),
+        σ=cascade.noise_in(problem.target),
         z=z,
         e=e,
         Δz=z.new_empty(B, steps, z.shape[1]),
@@ -100,7 +125,7 @@ def anderson(
         since=torch.zeros(B, dtype=torch.int64, device=z.device),
     )
     for k in range(steps):
-        _end(search, past, tolerance, hopeless if k + 1 >= len(cascade.maps) else torch.inf)
+        _end(search, past, tolerance, hopeless if k + 1 >= cascade.stages else torch.inf)
         past = past.select(search.status[past.rows] == Status.RUNNING)
         yield search
         if not len(past.rows):
@@ -120,7 +145,7 @@ def anderson(
     yield search
 
 
-def _step(past: _Past, k: int, cascade: Cascade, loss: Tensor) -> None:
+def _step(past: _Past, k: int, cascade: FixedPoint, loss: Tensor) -> None:
     """The next latents of the images at work, k steps after their start; lowest losses (M,)."""
     z, e = past.z, past.e
     s = SPREAD * loss.sqrt()[:, None]
@@ -128,7 +153,7 @@ def _step(past: _Past, k: int, cascade: Cascade, loss: Tensor) -> None:
     Δz, Δe = past.Δz[:, :k], past.Δe[:, :k]
     γ = _mixture(w * e, w[:, None] * Δe)  # (M, k)
     left = e - (γ[:, None] @ Δe)[:, 0]
-    step = (w * left) @ cascade.map(k + 1) - (γ[:, None] @ Δz)[:, 0]
+    step = cascade.step(k + 1, z, w * left, past.problem.labels) - (γ[:, None] @ Δz)[:, 0]
     past.Δz[:, k] = step
     past.z = z + step
 

@@ -1,0 +1,276 @@
+"""The learned cascade: exact where closed forms are, nearer than regressions where they bend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import preimage as pi
+from preimage.core import ImageSpec, InputError, LatentModel, LatentSpace, Step, Unsupported
+from preimage.inversion import Inverter, Settings
+from preimage.inversion import inverter as inverter_module
+from preimage.inversion.cascade import Cascade, fit
+from preimage.inversion.learned_cascade import LearnedCascade
+from preimage.inversion.learned_cascade_training import learning
+from preimage.inversion.objective import Objective
+from preimage.inversion.operators import Downsample, Identity
+from preimage.inversion.problem import Problem
+from preimage.inversion.search import Search, solve
+from preimage.inversion.solvers.anderson import anderson
+from preimage.inversion.terms import L2
+
+SQUARED = Objective({"l2": (1.0, L2())})
+
+
+def wrapped(module: nn.Module, d: int, **more: Any) -> LatentModel:
+    data = ImageSpec(1, 8, 8)
+    return pi.wrap(module.eval().requires_grad_(False), data=data, space=LatentSpace((d,)), **more)
+
+
+@pytest.fixture(scope="module")
+def linear() -> tuple[LatentModel, nn.Linear]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = nn.Linear(5, 64)
+        nn.init.normal_(layer.weight, std=0.1)
+    return wrapped(layer, 5), layer
+
+
+@pytest.fixture(scope="module")
+def bent() -> tuple[LatentModel, Cascade, LearnedCascade]:
+    """A generator that no linear map inverts, with both cascades of it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = nn.Sequential(nn.Linear(3, 32), nn.SiLU(), nn.Linear(32, 64), nn.Tanh())
+        for layer in (net[0], net[2]):
+            nn.init.normal_(layer.weight, std=1.2 / math.sqrt(layer.in_features))
+    model = wrapped(net, 3)
+    ridge = fit(model, pairs=4096)
+    return model, ridge, learned(model, ridge, pairs=8192, steps=800)
+
+
+def hopeless(cascade: Cascade, *errors: float) -> Cascade:
+    """The same, said to leave other errors."""
+    return replace(cascade, errors=torch.tensor(errors))
+
+
+def made(model: LatentModel, ridge: Cascade, **options: Any) -> LearnedCascade | None:
+    *_, last = learning(model, ridge, **options)
+    assert not isinstance(last, Step)
+    return last
+
+
+def learned(model: LatentModel, ridge: Cascade, **options: Any) -> LearnedCascade:
+    cascade = made(model, ridge, **options)
+    assert cascade is not None
+    return cascade
+
+
+def problem_of(
+    model: LatentModel, z: Tensor, labels: Tensor | None = None, noise: float = 0.0
+) -> Problem:
+    y = model.decode(z, labels)
+    y = y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(4))
+    return Problem.of(model, y, SQUARED, Identity(), labels=labels)
+
+
+def accelerated(problem: Problem, cascade: Cascade | LearnedCascade) -> Search:
+    start = cascade.start(problem)
+    return solve(anderson(problem, start, steps=30, tolerance=1e-9, cascade=cascade))
+
+
+def relative(found: Tensor, z: Tensor) -> Tensor:
+    """‖found − z‖ / ‖z‖: (B,)."""
+    return (found - z).norm(dim=1) / z.norm(dim=1)
+
+
+def test_untrained_nets_invert_a_linear_generator(linear: tuple[LatentModel, nn.Linear]) -> None:
+    """Guess and step are the least-squares solutions, as far as their ridge lets them."""
+    model, _ = linear
+    ridge = hopeless(fit(model, pairs=1024, stages=1), 1.0)
+    cascade = learned(model, ridge, pairs=2048, steps=0)
+    z = model.space.sample(16, seed=3)
+    problem = problem_of(model, z)
+    assert relative(cascade.start(problem), z).max() < 1e-2
+    near = z + 0.1 * model.space.sample(16, seed=4)
+    e = cascade.features(problem.target) - cascade.features(problem.observe(near))
+    assert relative(cascade.step(1, near, e, None), z - near).max() < 2e-2
+
+
+def test_noise_makes_the_guess_the_posterior_mean(linear: tuple[LatentModel, nn.Linear]) -> None:
+    """E[z | y] = (AᵀA + σ² I)⁻¹ Aᵀ (y − b) of y = A z + b + σ ε, z ~ N(0, I)."""
+    model, layer = linear
+    sigma = 0.2
+    ridge = hopeless(fit(model, pairs=2048, stages=1, noise=sigma), 1.0)
+    cascade = learned(model, ridge, pairs=16384, steps=0)
+    z, (A, b) = model.space.sample(64, seed=3), layer.parameters()
+    problem = problem_of(model, z, noise=sigma)
+    y = problem.target.flatten(1) - b
+    posterior = torch.linalg.solve(A.T @ A + sigma**2 * torch.eye(5), A.T @ y.T).T
+    found = cascade.start(problem)
+    assert (found - posterior).norm() < 0.15 * (found - z).norm()
+    assert cascade.noise == sigma
+
+
+def test_it_is_nearer_after_as_many_guesses(
+    bent: tuple[LatentModel, Cascade, LearnedCascade],
+) -> None:
+    _, ridge, cascade = bent
+    assert (cascade.errors < 0.6 * ridge.errors[:3]).all()
+    assert (cascade.errors[1:] < cascade.errors[:-1]).all()
+
+
+def test_its_errors_are_those_of_fresh_samples(
+    bent: tuple[LatentModel, Cascade, LearnedCascade],
+) -> None:
+    model, _, cascade = bent
+    z = model.space.sample(1024, seed=8)
+    problem = problem_of(model, z)
+    found = cascade.start(problem)
+    for error in cascade.errors:
+        assert math.isclose(relative(found, z).median(), error, rel_tol=0.25)
+        e = cascade.features(problem.target) - cascade.features(problem.observe(found))
+        found = found + cascade.step(1, found, e, None)
+
+
+def test_acceleration_is_done_sooner(bent: tuple[LatentModel, Cascade, LearnedCascade]) -> None:
+    model, ridge, cascade = bent
+    problem = problem_of(model, model.space.sample(128, seed=5))
+    before, after = (accelerated(problem, c) for c in (ridge, cascade))
+    assert after.evaluations.float().mean() < 0.85 * before.evaluations.float().mean()
+    assert (after.loss <= 1e-9).float().mean() >= (before.loss <= 1e-9).float().mean()
+
+
+def test_an_image_has_the_same_answer_alone_and_among_others(
+    bent: tuple[LatentModel, Cascade, LearnedCascade],
+) -> None:
+    model, _, cascade = bent
+    problem = problem_of(model, model.space.sample(12, seed=7))
+    together = accelerated(problem, cascade)
+    alone = accelerated(problem.select(torch.tensor([4])), cascade)
+    assert torch.allclose(alone.z[0], together.z[4], atol=1e-3)
+
+
+def test_it_is_told_the_class() -> None:
+    """Of a generator that mirrors latents by class: one linear map for both would find nothing."""
+
+    class Mirrored(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            random = torch.Generator().manual_seed(0)
+            self.A = torch.randn(3, 64, generator=random) * 0.1
+
+        def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+            return ((1 - 2 * labels)[:, None] * z) @ self.A
+
+    model = wrapped(Mirrored(), 3, classes=("as it is", "mirrored"))
+    ridge = fit(model, pairs=512)
+    cascade = learned(model, ridge, pairs=4096, steps=800)
+    assert ridge.errors[0] > 0.9
+    z, labels = model.space.sample(32, seed=1), torch.tensor([0, 1] * 16)
+    assert relative(cascade.start(problem_of(model, z, labels)), z).median() < 0.1
+
+
+@pytest.mark.parametrize("errors", [(0.0, 0.0, 0.0), (9.0, 9.0, 0.0)], ids=["first", "third"])
+def test_none_where_as_many_regressions_are_nearer(
+    linear: tuple[LatentModel, nn.Linear], errors: tuple[float, ...]
+) -> None:
+    model, _ = linear
+    ridge = hopeless(fit(model, pairs=512, stages=3), *errors)
+    assert made(model, ridge, pairs=512, steps=10) is None
+
+
+def test_the_same_seed_learns_the_same_and_leaves_others_random_numbers_alone(
+    linear: tuple[LatentModel, nn.Linear],
+) -> None:
+    model, _ = linear
+    ridge = hopeless(fit(model, pairs=512, stages=1), 1.0)
+    torch.manual_seed(5)
+    one = learned(model, ridge, pairs=512, steps=20)
+    drawn = torch.rand(3)
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(3))
+    two = learned(model, ridge, pairs=512, steps=20)
+    assert all(torch.equal(a, b) for a, b in zip(*map(tensors, (one, two)), strict=True))
+
+
+def tensors(cascade: LearnedCascade) -> list[Tensor]:
+    return list(cascade.to_tensors().values())
+
+
+def test_as_tensors_and_back(bent: tuple[LatentModel, Cascade, LearnedCascade]) -> None:
+    model, _, cascade = bent
+    again = LearnedCascade.from_tensors(cascade.to_tensors(), latent=3, classes=0)
+    problem = problem_of(model, model.space.sample(4, seed=9))
+    one, two = (accelerated(problem, c) for c in (cascade, again))
+    assert torch.equal(one.z, two.z)
+    with pytest.raises(ValueError, match="no weights of such nets"):
+        LearnedCascade.from_tensors(cascade.to_tensors(), latent=4, classes=0)
+
+
+@pytest.fixture
+def briefly(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Teach for a moment, as if the ridge regressions left so large an error."""
+
+    def teach(error: float = 9.0, **options: Any) -> None:
+        def lesson(model: LatentModel, ridge: Cascade, *rest: Any, **more: Any) -> Any:
+            return learning(model, hopeless(ridge, error), *rest, **{**more, **options})
+
+        monkeypatch.setattr(inverter_module, "learning", lesson)
+
+    return teach
+
+
+@pytest.mark.parametrize("through", [None, Downsample(2)], ids=["as it is", "smaller"])
+def test_inversion_by_it_finds_planted_latents(
+    linear: tuple[LatentModel, nn.Linear], briefly: Callable[..., None], through: Any
+) -> None:
+    briefly(pairs=1024, steps=200)
+    ready = Inverter(linear[0])
+    z = ready.model.space.sample(12, seed=2)
+    x = ready.model.decode(z)
+    y = x if through is None else through(x)
+    found = pi.invert(ready, y, through=through, cascade="learned")
+    assert relative(found.z, z).max() < 1e-2
+    (cascade,) = ready.learned.values()
+    assert cascade is not None
+    settings = Settings.of(through=through, cascade="learned")
+    assert torch.equal(found.start, cascade.start(ready.problem(y, settings=settings)))
+
+
+def test_where_it_is_no_better_the_regressions_are_taken_and_it_is_said(
+    linear: tuple[LatentModel, nn.Linear], briefly: Callable[..., None]
+) -> None:
+    briefly(error=0.0, pairs=512, steps=10)
+    ready = Inverter(linear[0])
+    settings = Settings.of(cascade="learned")
+    for _ in range(2):  # it is said again, and not learned again
+        notes = [note for step in ready.prepare(settings) for note in step.notes]
+        assert [n for n in notes if "comes no nearer than the ridge regressions" in n]
+    assert ready.learned == {"Identity": None}
+    assert ready.cascade(Identity(), settings) is ready.cascades["Identity"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cascade": "lerned"}, "learned"),
+        ({"cascade": "learned", "method": "adam"}, "goes with the method and the start 'auto'"),
+        ({"cascade": "learned", "start": "mean"}, "goes with the method and the start 'auto'"),
+    ],
+)
+def test_settings_that_do_not_go_together(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Settings.of(**options)
+
+
+def test_none_can_be_learned_where_there_is_no_cascade() -> None:
+    large = Inverter(wrapped(nn.Linear(600, 64), 600))
+    with pytest.raises(Unsupported, match="leave cascade='learned' out"):
+        pi.invert(large, torch.zeros(1, 1, 8, 8), cascade="learned")
