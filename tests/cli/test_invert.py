@@ -206,6 +206,8 @@ def test_a_learned_encoder_is_where_the_search_begins(preimage, gan, here: Path)
         (["--through", "downsample="], "'' is no number"),
         (["--label", "3"], "without classes"),
         (["--resume"], "no inversion to resume"),
+        (["--cascade", "lerned"], "did you mean 'learned'"),
+        (["--cascade", "learned", "--start", "mean"], "a learned cascade goes with"),
         (["--start", "encodr"], "did you mean 'encoder'"),
         (["--loss", "l1", "--method", "gauss-newton"], "no sum of squares"),
         (["--through", "downsample=2", "--method", "encoder"], "sees whole images only"),

@@ -125,7 +125,7 @@ class Inverter:
             raise Unsupported(
                 "there is no cascade to learn for a generator without a gradient, with more than "
                 f"{LARGE} latents or with a learned encoder, nor where each image has an "
-                "operator of its own; leave cascade='learned' out"
+                "operator of its own; take the cascade 'ridge'"
             )
         if self.compiled is None and self._fold and self.gradient:
             yield Step(0, 1, stage="look for a quicker form of the generator")

@@ -86,7 +86,7 @@ class Settings:
                 f"no cascade '{settings.cascade}'; {nearest_name(settings.cascade, CASCADES)}"
             )
         if settings.cascade == "learned" and (settings.method, settings.start) != ("auto", "auto"):
-            raise InputError("cascade='learned' goes with the method and the start 'auto' alone")
+            raise InputError("a learned cascade goes with the method and the start 'auto' alone")
         for name, least in LEAST.items():
             if getattr(settings, name) is not None:  # steps, unset
                 check_whole(name, getattr(settings, name), least)
