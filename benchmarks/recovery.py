@@ -132,10 +132,10 @@ def own(g: Generator, counts: Counts, _: Row, *, fold: bool, **options: Any) -> 
     return generated(ready.find, g, counts.targets, **facts(ready))
 
 
-def learned(g: Generator, counts: Counts, _: Row, *, fold: bool) -> Row | None:
-    """The same from a learned cascade, where that is better than the ridge regressions."""
-    ready = ours.prepared(g, fold=fold, cascade="learned", first=counts.first)
-    return generated(ready.find, g, counts.targets, **facts(ready)) if ready.learned else None
+def thorough(g: Generator, counts: Counts, _: Row, *, fold: bool) -> Row | None:
+    """The same prepared thoroughly, where that comes to a better cascade."""
+    ready = ours.prepared(g, fold=fold, cascade="thorough", first=counts.first)
+    return generated(ready.find, g, counts.targets, **facts(ready)) if ready.thorough else None
 
 
 def facts(ready: ours.Ready) -> Row:
@@ -264,8 +264,8 @@ ROWS: dict[str, Callable[[Generator, Counts, Row], Row | None]] = {
     "PyPose LM": peer,
     "ours": partial(own, fold=False),
     "ours, folded": partial(own, fold=True),
-    "ours, learned": partial(learned, fold=False),
-    "ours, folded, learned": partial(learned, fold=True),
+    "ours, thorough": partial(thorough, fold=False),
+    "ours, folded, thorough": partial(thorough, fold=True),
     "ours, few": partial(own, fold=True, steps=FEW),
     "ours, real": own_real,
     "ours, starts, real": partial(own_real, starts=STARTS),

@@ -32,7 +32,7 @@ class Ready:
     find: Callable[[pi.LatentModel, Tensor], Tensor]
     cpu_seconds: float
     folded: bool = False  # whether a quicker form of the generator was found
-    learned: bool = False  # whether a cascade was learned that is better than the ridge one
+    thorough: bool = False  # whether a better cascade was found by thorough preparation
 
 
 def prepared(
@@ -41,7 +41,7 @@ def prepared(
     fold: bool,
     steps: int | None = None,
     starts: int = 1,
-    cascade: str = "ridge",
+    cascade: str = "quick",
     first: int = 0,
 ) -> Ready:
     """Inversion by default, with or without a quicker form of the generator.
@@ -63,8 +63,8 @@ def prepared(
             invert(inverter, x, **options)
     seconds = time.process_time() - start
     folded = inverter.compiled is not None and inverter.compiled.refusal is None
-    learned = any(inverter.learned.values())
-    return Ready(lambda _, x: invert(inverter, x, **options).z, seconds, folded, learned)
+    thorough = any(inverter.thorough.values())
+    return Ready(lambda _, x: invert(inverter, x, **options).z, seconds, folded, thorough)
 
 
 def encoder(g: Generator) -> Ready:

@@ -19,8 +19,8 @@ GENERATED = {  # row → what the table calls it
     "PyPose LM": "PyPose Levenberg–Marquardt, one at a time",
     "ours": "**ours**, on the module as it comes",
     "ours, folded": "**ours**, folded",
-    "ours, learned": "**ours**, as it comes, `cascade=learned`",
-    "ours, folded, learned": "**ours**, folded, `cascade=learned`",
+    "ours, thorough": "**ours**, as it comes, `cascade=thorough`",
+    "ours, folded, thorough": "**ours**, folded, `cascade=thorough`",
     "ours, few": f"**ours**, folded, {FEW} iterations",
 }
 REAL = {
@@ -163,11 +163,11 @@ def _on_samples(name: str, r: Row, rows: Row) -> list[Target]:
         return targets
     exact = rows["conditioning"]["median"] > CONDITION
     for key, least in (("ours", 100), ("ours, folded", 400)):
-        row = rows.get(f"{key}, learned", rows.get(key))
+        row = rows.get(f"{key}, thorough", rows.get(key))
         if row is None or (key == "ours, folded" and not row["folded"]):
             continue
         what = f"{name}, {'folded' if row['folded'] else 'as it comes'}"
-        what += ", `cascade=learned`" if f"{key}, learned" in rows else ""
+        what += ", `cascade=thorough`" if f"{key}, thorough" in rows else ""
         if exact:
             targets += [Target(f"{what}: recovered", row["recovered"], 0.95, least=True)]
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +11,12 @@ import torch
 from torch import Tensor, nn
 
 import preimage as pi
-from preimage.core import ImageSpec, InputError, LatentModel, LatentSpace, Step, Unsupported
-from preimage.inversion import Inverter, Settings
-from preimage.inversion import inverter as inverter_module
+from preimage.core import ImageSpec, LatentModel, LatentSpace, Step
 from preimage.inversion.cascade import Cascade, fit
 from preimage.inversion.learned_cascade import LearnedCascade
 from preimage.inversion.learned_cascade_training import learning
 from preimage.inversion.objective import Objective
-from preimage.inversion.operators import Downsample, Identity
+from preimage.inversion.operators import Identity
 from preimage.inversion.problem import Problem
 from preimage.inversion.search import Search, solve
 from preimage.inversion.solvers.anderson import anderson
@@ -206,71 +203,9 @@ def tensors(cascade: LearnedCascade) -> list[Tensor]:
 
 def test_as_tensors_and_back(bent: tuple[LatentModel, Cascade, LearnedCascade]) -> None:
     model, _, cascade = bent
-    again = LearnedCascade.from_tensors(cascade.to_tensors(), latent=3, classes=0)
+    again = LearnedCascade.from_tensors(cascade.to_tensors(), latent=3, classes=1)
     problem = problem_of(model, model.space.sample(4, seed=9))
     one, two = (accelerated(problem, c) for c in (cascade, again))
     assert torch.equal(one.z, two.z)
     with pytest.raises(ValueError, match="no weights of such nets"):
-        LearnedCascade.from_tensors(cascade.to_tensors(), latent=4, classes=0)
-
-
-@pytest.fixture
-def briefly(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Teach for a moment, as if the ridge regressions left so large an error."""
-
-    def teach(error: float = 9.0, **options: Any) -> None:
-        def lesson(model: LatentModel, ridge: Cascade, *rest: Any, **more: Any) -> Any:
-            return learning(model, hopeless(ridge, error), *rest, **{**more, **options})
-
-        monkeypatch.setattr(inverter_module, "learning", lesson)
-
-    return teach
-
-
-@pytest.mark.parametrize("through", [None, Downsample(2)], ids=["as it is", "smaller"])
-def test_inversion_by_it_finds_planted_latents(
-    linear: tuple[LatentModel, nn.Linear], briefly: Callable[..., None], through: Any
-) -> None:
-    briefly(pairs=1024, steps=200)
-    ready = Inverter(linear[0])
-    z = ready.model.space.sample(12, seed=2)
-    x = ready.model.decode(z)
-    y = x if through is None else through(x)
-    found = pi.invert(ready, y, through=through, cascade="learned")
-    assert relative(found.z, z).max() < 1e-2
-    (cascade,) = ready.learned.values()
-    assert cascade is not None
-    settings = Settings.of(through=through, cascade="learned")
-    assert torch.equal(found.start, cascade.start(ready.problem(y, settings=settings)))
-
-
-def test_where_it_is_no_better_the_regressions_are_taken_and_it_is_said(
-    linear: tuple[LatentModel, nn.Linear], briefly: Callable[..., None]
-) -> None:
-    briefly(error=0.0, pairs=512, steps=10)
-    ready = Inverter(linear[0])
-    settings = Settings.of(cascade="learned")
-    for _ in range(2):  # it is said again, and not learned again
-        notes = [note for step in ready.prepare(settings) for note in step.notes]
-        assert [n for n in notes if "comes no nearer than the ridge regressions" in n]
-    assert ready.learned == {"Identity": None}
-    assert ready.cascade(Identity(), settings) is ready.cascades["Identity"]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"cascade": "lerned"}, "learned"),
-        ({"cascade": "learned", "method": "adam"}, "goes with the method and the start 'auto'"),
-        ({"cascade": "learned", "start": "mean"}, "goes with the method and the start 'auto'"),
-    ],
-)
-def test_settings_that_do_not_go_together(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Settings.of(**options)
-
-
-def test_none_can_be_learned_where_there_is_no_cascade() -> None:
-    large = Inverter(wrapped(nn.Linear(600, 64), 600))
-    with pytest.raises(Unsupported, match="take the cascade 'ridge'"):
-        pi.invert(large, torch.zeros(1, 1, 8, 8), cascade="learned")
+        LearnedCascade.from_tensors(cascade.to_tensors(), latent=4, classes=1)

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 import preimage as pi
 from preimage.inversion import Inverter, Settings
+from preimage.inversion.cascade import Cascade, fit
 from preimage.inversion.learned_cascade import LearnedCascade
 from preimage.inversion.learned_cascade_training import learning
+from preimage.inversion.operators import Downsample
 from preimage.runs.preparations import FILE, load_preparations, save_preparations
 from preimage.runs.run import Run
 
@@ -31,11 +33,12 @@ def ready(scale: float) -> Inverter:
 
 
 def teach(inverter: Inverter) -> None:
-    """Give it a cascade that was learned for a moment, and one that came to nothing."""
+    """Give it a cascade that was learned for a moment, one that came to nothing, a longer one."""
     ridge = inverter.cascades["Identity"]
     *_, made = learning(inverter.model, replace(ridge, errors=torch.ones(1)), pairs=256, steps=4)
     assert isinstance(made, LearnedCascade)
-    inverter.learned |= {"Identity": made, "Grey": None}
+    longer = fit(inverter.model, Downsample(2), pairs=256, stages=7)
+    inverter.thorough |= {"Identity": made, "Grey": None, "Downsample": longer}
 
 
 def test_preparations_belong_to_the_weights_they_were_made_for(tmp_path: Path) -> None:
@@ -56,8 +59,11 @@ def test_preparations_belong_to_the_weights_they_were_made_for(tmp_path: Path) -
     x = made.model.sample(3, seed=2)
     assert torch.allclose(made.invert(x).z, again.invert(x).z, atol=1e-5)
 
-    assert again.learned["Grey"] is None
-    settings = Settings(cascade="learned")
+    assert again.thorough["Grey"] is None
+    kept = again.thorough["Downsample"]
+    assert isinstance(kept, Cascade)
+    assert len(kept.maps) == 7
+    settings = Settings(cascade="thorough")
     assert torch.allclose(
         made.invert(x, settings=settings).start, again.invert(x, settings=settings).start
     )
@@ -65,7 +71,7 @@ def test_preparations_belong_to_the_weights_they_were_made_for(tmp_path: Path) -
     other = ready(2.0)
     assert not load_preparations(run, other)
     assert not other.cascades
-    assert not other.learned
+    assert not other.thorough
     assert other.curvature is None
     assert not other.calibrations
 
@@ -76,9 +82,10 @@ DAMAGES: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "values of no observation": ("cascade.0.values", lambda values: values - 1),
     "a link there is not": ("cascade.0.settings", lambda settings: settings + 50),
     "means of other classes": ("cascade.1.means", lambda means: means.repeat(2, 1)),
-    "nets of fewer latents": ("learned.0.nets.W", lambda W: W[:, :2]),
-    "nets that are not finite": ("learned.0.nets.V", lambda V: V / 0),
-    "components of other features": ("learned.0.basis", lambda basis: basis[1:]),
+    "nets of fewer latents": ("thorough.0.nets.W", lambda W: W[:, :2]),
+    "nets that are not finite": ("thorough.0.nets.V", lambda V: V / 0),
+    "a longer cascade of other latents": ("thorough.2.maps", lambda maps: maps[..., :2]),
+    "components of other features": ("thorough.0.basis", lambda basis: basis[1:]),
     "a smaller curvature": ("curvature", lambda curvature: curvature[:2, :2]),
     "a curvature that is not finite": ("curvature", lambda curvature: curvature / 0),
     "no recovery": ("calibration.0.recovery", lambda recovery: recovery[:0]),
@@ -114,6 +121,6 @@ def test_damaged_preparations_are_made_anew(tmp_path: Path, kept, damage: str) -
     again = ready(1.0)
     assert not load_preparations(Run(tmp_path, {}), again)
     assert not again.cascades
-    assert not again.learned
+    assert not again.thorough
     assert again.curvature is None
     assert not again.calibrations

@@ -92,13 +92,13 @@ def _prepared(
     progress: Progress | None,
 ) -> None:
     """Prepare what searches start from, and verdicts, if they are wanted and can be had."""
-    made = len(ready.cascades) + len(ready.learned)
+    made = len(ready.cascades) + len(ready.thorough)
     try:
         for step in ready.prepare(settings):
             if progress is not None:
                 progress(step)
     finally:  # what is made by then is kept whoever stops the rest
-        if run is not None and len(ready.cascades) + len(ready.learned) > made:
+        if run is not None and len(ready.cascades) + len(ready.thorough) > made:
             save_preparations(Run.open(run), ready)
     if isinstance(calibration, Tensor):
         heldout, labels = fitted(calibration, ready.model.data)[0], None

@@ -128,8 +128,8 @@ class Cascade:
 
     @property
     def stages(self) -> int:
-        """K."""
-        return len(self.maps)
+        """After how many guesses an image that is still far off will stay so."""
+        return min(len(self.maps), STAGES)
 
     def step(self, k: int, z: Tensor, e: Tensor, labels: Tensor | None) -> Tensor:
         """What to add to latents z (B, d) that leave e (B, m): e Wₖ, of the last map after it."""

@@ -17,8 +17,6 @@ from preimage.inversion.classes import found_classes
 from preimage.inversion.encoder import EncodedModel
 from preimage.inversion.graph import Compiled, compiled
 from preimage.inversion.judging import calibrating, judged, squared_error, through_noise
-from preimage.inversion.learned_cascade import LearnedCascade
-from preimage.inversion.learned_cascade_training import learning
 from preimage.inversion.losses import objective
 from preimage.inversion.objective import Objective
 from preimage.inversion.operators import Identity, as_operator
@@ -31,6 +29,7 @@ from preimage.inversion.searching import first_latents, searches_of, short_searc
 from preimage.inversion.settings import Settings, operator_key
 from preimage.inversion.solvers.anderson import FixedPoint
 from preimage.inversion.starts import Pool, is_shared
+from preimage.inversion.thorough import Thorough, preparing
 from preimage.inversion.verdict import Calibration
 
 LARGE = 512  # latents from which no cascade is fitted: the regressions would need too many pairs
@@ -98,7 +97,7 @@ class Inverter:
         self.calibrated_on: dict[str, int] = {}  # likewise: see `judging.told_apart`
         self.pool: Pool | None = None
         self.cascades: dict[str, Cascade] = {}  # by the operator they are for, or ROUGH
-        self.learned: dict[str, LearnedCascade | None] = {}  # likewise; None where it is no better
+        self.thorough: dict[str, Thorough | None] = {}  # likewise; None where none is better
         self.curvature: Tensor | None = None  # (d, d): see `rough.mean_curvature`
         self._without_rough = False  # whether Jacobians were asked for in vain
         self.compiled: Compiled | None = None
@@ -116,16 +115,16 @@ class Inverter:
     def prepare(self, settings: Settings) -> Iterator[Step]:
         """Make what searches with these settings start from, if it is not there yet.
 
-        Raises Unsupported for a posterior of a generator that gives no gradient, or a learned
+        Raises Unsupported for a posterior of a generator that gives no gradient, or a thorough
         cascade where there can be none.
         """
         if settings.posterior:
             self._check_posterior()
-        if settings.cascade == "learned" and not self._uses_cascade(settings):
+        if settings.cascade == "thorough" and not self._uses_cascade(settings):
             raise Unsupported(
-                "there is no cascade to learn for a generator without a gradient, with more than "
+                "there is no cascade for a generator without a gradient, with more than "
                 f"{LARGE} latents or with a learned encoder, nor where each image has an "
-                "operator of its own; take the cascade 'ridge'"
+                "operator of its own; leave cascade='thorough' out"
             )
         if self.compiled is None and self._fold and self.gradient:
             yield Step(0, 1, stage="look for a quicker form of the generator")
@@ -137,8 +136,8 @@ class Inverter:
             yield from self._fitting(
                 key, fitting(self.model, through, noise=noise, **self._quicker())
             )
-        if settings.cascade == "learned":
-            yield from self._learning(key, through)
+        if settings.cascade == "thorough":
+            yield from self._thoroughly(key, through)
         if self._uses_cascade(settings) and isinstance(through, Identity):
             yield from self._prepare_rough(settings)
         if self.pool is None and self._uses_pool(settings):
@@ -168,22 +167,22 @@ class Inverter:
             else:
                 self.cascades[key] = made
 
-    def _learning(self, key: str, through: Operator) -> Iterator[Step]:
-        if key not in self.learned:
-            for made in learning(self.model, self.cascades[key], through, **self._quicker()):
+    def _thoroughly(self, key: str, through: Operator) -> Iterator[Step]:
+        if key not in self.thorough:
+            for made in preparing(self.model, self.cascades[key], through, **self._quicker()):
                 if isinstance(made, Step):
                     yield made
                 else:
-                    self.learned[key] = made
-        if self.learned[key] is None:
-            note = "a learned cascade comes no nearer than the ridge regressions, which are taken"
-            yield Step(1, 1, stage="learn to guess", notes=(note,))
+                    self.thorough[key] = made
+        if self.thorough[key] is None:
+            note = "no better cascade was found by thorough preparation; the quick one is taken"
+            yield Step(1, 1, stage="try the cascade", notes=(note,))
 
     def cascade(self, through: Operator, settings: Settings) -> FixedPoint | None:
         """What `auto` starts from and accelerates, where it is prepared."""
         key = operator_key(through)
-        learned = self.learned.get(key) if settings.cascade == "learned" else None
-        return learned or self.cascades.get(key)
+        better = self.thorough.get(key) if settings.cascade == "thorough" else None
+        return better or self.cascades.get(key)
 
     def samples(self) -> Pool:
         """The pool, drawn when it is first needed."""

@@ -70,11 +70,11 @@ class Nets(nn.Module):
     scale: Tensor  # (d,)
 
     def __init__(self, components: int, latent: int, classes: int):
-        """classes: of a conditional generator, of which both nets are told; or 0."""
+        """classes: which both nets are told; 1 where there are none."""
         super().__init__()
-        p, d, self.classes = components, latent, classes
-        self.f = Perceptron(p + classes, d, hidden=HIDDEN, layers=LAYERS)
-        self.g = Perceptron(d + classes, GATES, hidden=GATES, layers=GATE_LAYERS)
+        p, d, self.classes = components, latent, classes if classes > 1 else 0
+        self.f = Perceptron(p + self.classes, d, hidden=HIDDEN, layers=LAYERS)
+        self.g = Perceptron(d + self.classes, GATES, hidden=GATES, layers=GATE_LAYERS)
         self.W = nn.Parameter(torch.zeros(p, d))
         self.U = nn.Parameter(torch.randn(p, GATES) / math.sqrt(p))
         self.V = nn.Parameter(torch.zeros(GATES, d))
@@ -135,7 +135,7 @@ class LearnedCascade:
     def from_tensors(
         cls, tensors: Mapping[str, Tensor], *, latent: int, classes: int
     ) -> LearnedCascade:
-        """What `to_tensors` gave, for latents of so many numbers; classes: 0 where there are none.
+        """What `to_tensors` gave, for latents of so many numbers; classes: 1 where there are none.
 
         Raises KeyError or ValueError where it is not that.
         """

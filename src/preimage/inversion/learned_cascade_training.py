@@ -84,7 +84,7 @@ class _Lesson:
         self.y = self.z.new_empty(n, p)  # components of what is observed
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.derive(seed, "nets"))
-            self.nets = Nets(p, d, len(model.classes)).to(self.z.device)
+            self.nets = Nets(p, d, max(len(model.classes), 1)).to(self.z.device)
         self.nets.centre.copy_(self.z.mean(0))
         self.nets.scale.copy_(self.z.std(0).clamp_min(1e-6))
 

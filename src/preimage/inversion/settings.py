@@ -24,7 +24,7 @@ from preimage.inversion.terms import Features
 
 METHODS = ("auto", "encoder", *SOLVERS)
 STARTS = ("auto", "encoder", "nearest", "nearest-features", "mean")
-CASCADES = ("ridge", "learned")
+CASCADES = ("quick", "thorough")
 STEPS = {  # iterations of one search at most, where a person does not say
     "auto": 60,
     "encoder": 0,
@@ -51,7 +51,7 @@ class Settings:
     feature_net: Features | None = None  # for the loss "features"; the model's own where unset
     method: str = "auto"
     start: str | Tensor = "auto"  # or latents (N, *shape), a row an image
-    cascade: str = "ridge"  # what `auto` starts from; "learned" is quicker, once it is learned
+    cascade: str = "quick"  # to prepare; "thorough" takes minutes, and makes searches shorter
     starts: int = 1  # short searches of each image, of which the best goes on
     restarts: int = 0  # further searches to the end: other solutions, and evidence for the verdict
     posterior: bool = False  # whether to say what each image leaves undetermined
@@ -85,8 +85,8 @@ class Settings:
             raise InputError(
                 f"no cascade '{settings.cascade}'; {nearest_name(settings.cascade, CASCADES)}"
             )
-        if settings.cascade == "learned" and (settings.method, settings.start) != ("auto", "auto"):
-            raise InputError("a learned cascade goes with the method and the start 'auto' alone")
+        if settings.cascade == "thorough" and (settings.method, settings.start) != ("auto", "auto"):
+            raise InputError("a thorough cascade goes with the method and the start 'auto' alone")
         for name, least in LEAST.items():
             if getattr(settings, name) is not None:  # steps, unset
                 check_whole(name, getattr(settings, name), least)

@@ -33,10 +33,10 @@ def save_preparations(run: Run, inverter: Inverter) -> None:
     cascades = {k: c for k, c in inverter.cascades.items() if "@" not in k}
     for i, cascade in enumerate(cascades.values()):
         tensors |= {f"cascade.{i}.{name}": t for name, t in cascade.to_tensors().items()}
-    learned = {k: c for k, c in inverter.learned.items() if "@" not in k}
-    for i, cascade in enumerate(learned.values()):
+    thorough = {k: c for k, c in inverter.thorough.items() if "@" not in k}
+    for i, cascade in enumerate(thorough.values()):
         if cascade is not None:
-            tensors |= {f"learned.{i}.{name}": t for name, t in cascade.to_tensors().items()}
+            tensors |= {f"thorough.{i}.{name}": t for name, t in cascade.to_tensors().items()}
     if inverter.curvature is not None:
         tensors["curvature"] = inverter.curvature
     calibrations = {k: c for k, c in inverter.calibrations.items() if "@" not in k}
@@ -46,7 +46,7 @@ def save_preparations(run: Run, inverter: Inverter) -> None:
         "format": str(FORMAT),
         "weights": fingerprint(inverter.model),
         "operators": json.dumps(list(cascades)),
-        "learned": json.dumps(list(learned)),
+        "thorough": json.dumps(list(thorough)),
         "settings": json.dumps(list(calibrations)),
     }
     own = {n: t.cpu().clone().contiguous() for n, t in tensors.items()}  # cascades share features
@@ -75,7 +75,7 @@ def load_preparations(run: Run, inverter: Inverter) -> bool:
         _give(inverter, metadata, tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # broken: it is made anew
         inverter.cascades.clear()
-        inverter.learned.clear()
+        inverter.thorough.clear()
         inverter.curvature = None
         inverter.calibrations.clear()
         return False
@@ -88,11 +88,12 @@ def _give(inverter: Inverter, metadata: Mapping[str, str], tensors: dict[str, Te
     for i, key in enumerate(json.loads(metadata["operators"])):
         kept = _below(tensors, f"cascade.{i}.")
         inverter.cascades[key] = Cascade.from_tensors(kept, latent=d, classes=classes)
-    for i, key in enumerate(json.loads(metadata.get("learned", "[]"))):
-        kept = _below(tensors, f"learned.{i}.")  # nothing where it was no better
-        classes = len(inverter.model.classes)
-        made = LearnedCascade.from_tensors(kept, latent=d, classes=classes) if kept else None
-        inverter.learned[key] = made
+    for i, key in enumerate(json.loads(metadata.get("thorough", "[]"))):
+        kept = _below(tensors, f"thorough.{i}.")  # nothing where none was better
+        kind = Cascade if "maps" in kept else LearnedCascade
+        inverter.thorough[key] = (
+            kind.from_tensors(kept, latent=d, classes=classes) if kept else None
+        )
     curvature = inverter.curvature = tensors.get("curvature")
     if curvature is None and ROUGH in inverter.cascades:
         raise KeyError("curvature")  # without which a rough start is not gone on from

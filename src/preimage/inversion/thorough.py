@@ -1,0 +1,100 @@
+"""`cascade="thorough"`: minutes of preparation, after which searches are shorter.
+
+There are two ways, and which of them is open to a generator shows in the ridge regressions that it
+has. Where many of its own images are short of the tolerance when acceleration ends, a longer chain
+of regressions, from more pairs, brings nearly all of them there, and the Jacobians that would have
+polished them are saved. Where nearly all arrive, a learned cascade takes fewer steps. What is made
+must be the better one on samples of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from preimage.core import LatentModel, Step, seeds
+from preimage.inversion.auto import ACCELERATED
+from preimage.inversion.cascade import BATCH, Cascade, fitting
+from preimage.inversion.learned_cascade import LearnedCascade
+from preimage.inversion.learned_cascade_training import learning
+from preimage.inversion.objective import Objective
+from preimage.inversion.operators import Identity
+from preimage.inversion.problem import Decode, Operator, Problem
+from preimage.inversion.search import solve
+from preimage.inversion.settings import Settings
+from preimage.inversion.solvers.anderson import FixedPoint, anderson
+from preimage.inversion.starts import prior_latents
+from preimage.inversion.terms import L2
+
+STAGES = 28  # regressions of the longer chain
+PAIRS = 16_384  # that they are fitted to
+MISSED = 0.1  # share of images short of the tolerance from which the longer chain is tried
+JUDGED = 256  # samples by which this is decided, and whether it was worth it
+
+Thorough = Cascade | LearnedCascade
+
+
+def preparing(
+    model: LatentModel,
+    cascade: Cascade,
+    through: Operator | None = None,
+    *,
+    seed: int = 0,
+    decode: Decode | None = None,
+) -> Iterator[Step | Thorough | None]:
+    """Step by step; what it yields last is the better cascade, or None where there is none.
+
+    cascade: of the same generator and operator. Where it was fitted to noisy observations nothing
+        is made: no search for such reaches a tolerance, wherever it begins.
+    decode: a quicker decoder than the model's own, of the same precision.
+    """
+    if cascade.noise:
+        yield None
+        return
+    yield Step(0, 1, stage="try the cascade")
+    trial = _trial(model, through or Identity(), seed=seed, decode=decode)
+    missed, decodings = _outcome(trial, cascade)
+    if missed <= MISSED:
+        yield from learning(model, cascade, through, seed=seed, decode=decode)
+        return
+    long = None
+    for made in fitting(model, through, pairs=PAIRS, stages=STAGES, seed=seed, decode=decode):
+        if isinstance(made, Step):
+            yield made
+        else:
+            long = made
+    assert long is not None  # what is yielded last
+    yield long if _outcome(trial, long)[1] < decodings else None
+
+
+@torch.no_grad()
+def _trial(
+    model: LatentModel, through: Operator, *, seed: int, decode: Decode | None
+) -> list[Problem]:
+    """Samples, in batches, whose latents are to be found."""
+    z = prior_latents(model, JUDGED, seeds.generator(seed, "thorough"))
+    labels, objective = model.labels_for(JUDGED), Objective({"l2": (1.0, L2())})
+    problems = []
+    for rows in torch.arange(JUDGED, device=z.device).split(BATCH):
+        of = None if labels is None else labels[rows]
+        y = through((decode or model.decode)(z[rows], of).float())
+        problem = Problem.of(model, y, objective, through, labels=of, decode=decode)
+        problems.append(problem)
+    return problems
+
+
+@torch.no_grad()
+def _outcome(trial: list[Problem], cascade: FixedPoint) -> tuple[float, float]:
+    """The share of images that are short of the tolerance in the end, and the mean decodings of an
+    image: the Jacobian that such a one needs after it costs as many as there are latents.
+    """
+    missed, evaluations = [], []
+    for problem in trial:
+        start, tolerance = cascade.start(problem), Settings.tolerance
+        search = solve(
+            anderson(problem, start, steps=ACCELERATED, tolerance=tolerance, cascade=cascade)
+        )
+        missed.append((search.loss > tolerance).float())
+        evaluations.append(search.evaluations + problem.d * missed[-1])
+    return float(torch.cat(missed).mean()), float(torch.cat(evaluations).mean())
