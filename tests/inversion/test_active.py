@@ -42,7 +42,7 @@ def test_who_stays_keeps_its_own_past():
     tensors = {
         name: torch.randn(5, *size, generator=torch.Generator().manual_seed(i))
         for i, (name, size) in enumerate(
-            {"rows": (), "h": (4,), "σ": (4,), "z": (3,), "e": (4,), "Δz": (2, 3), "Δe": (2, 4)}
+            {"rows": (), "h": (4,), "σ": (4,), "z": (3,), "Δz": (2, 3), "Δe": (3, 4)}
             .items()
         )
     }  # fmt: skip

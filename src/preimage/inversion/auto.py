@@ -34,7 +34,7 @@ from preimage.inversion.solvers.preconditioned_lbfgs import preconditioned_lbfgs
 from preimage.inversion.starts import Pool, encoder_start, halving, mean_start
 from preimage.inversion.terms import L2
 
-ACCELERATED = 24  # iterations of Anderson acceleration at most, where Jacobians are quick
+ACCELERATED = 36  # iterations of Anderson acceleration at most, where Jacobians are quick
 PATIENT = 48  # and where they take as many decodings as there are latents
 POLISHED = 12  # of the solver after L-BFGS: an exact answer that is near takes no more
 DENSE = 160  # latents up to which a whole Jacobian is formed

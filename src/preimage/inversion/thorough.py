@@ -28,7 +28,7 @@ from preimage.inversion.starts import prior_latents
 from preimage.inversion.terms import L2
 
 STAGES = 28  # regressions of the longer chain
-PAIRS = 16_384  # that they are fitted to
+PAIRS = 24_576  # that they are fitted to
 MISSED = 0.1  # share of images short of the tolerance from which the longer chain is tried
 JUDGED = 256  # samples by which this is decided, and whether it was worth it
 

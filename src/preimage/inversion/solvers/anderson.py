@@ -66,9 +66,8 @@ class _Past:
     h: Tensor  # (M, m): features of the targets
     σ: Tensor  # (M, m): their noise
     z: Tensor  # (M, d)
-    e: Tensor  # (M, m)
     Δz: Tensor  # (M, steps, d), filled up to the present iteration
-    Δe: Tensor  # (M, steps, m)
+    Δe: Tensor  # (M, steps + 1, m), likewise, and then e itself
     since: Tensor  # (M,): steps since the loss was lowest
 
     def select(self, kept: Tensor) -> _Past:
@@ -82,7 +81,6 @@ class _Past:
             h=self.h[some],
             σ=self.σ[some],
             z=self.z[some],
-            e=self.e[some],
             Δz=taken(self.Δz, some),
             Δe=taken(self.Δe, some),
             since=self.since[some],
@@ -113,15 +111,16 @@ def anderson(
     search = Search.at(z, loss)
     e = h - features(a)
     B, m = e.shape
+    Δe = e.new_empty(B, steps + 1, m)
+    Δe[:, 0] = e
     past = _Past(
         rows=torch.arange(B, device=z.device),
         problem=problem,
         h=h,
         σ=cascade.noise_in(problem.target),
         z=z,
-        e=e,
         Δz=z.new_empty(B, steps, z.shape[1]),
-        Δe=e.new_empty(B, steps, m),
+        Δe=Δe,
         since=torch.zeros(B, dtype=torch.int64, device=z.device),
     )
     for k in range(steps):
@@ -134,8 +133,8 @@ def anderson(
         a = past.problem.observe(past.z)
         loss = past.problem.objective.loss(past.z, a, past.problem.prepared)
         e = past.h - features(a)
-        past.Δe[:, k] = e - past.e
-        past.e = e
+        past.Δe[:, k] = e - past.Δe[:, k]
+        past.Δe[:, k + 1] = e
         better = search.improve(past.rows, past.z, loss)
         past.since = torch.where(better, 0, past.since + 1)
         search.iterations[past.rows] += 1
@@ -147,26 +146,28 @@ def anderson(
 
 def _step(past: _Past, k: int, cascade: FixedPoint, loss: Tensor) -> None:
     """The next latents of the images at work, k steps after their start; lowest losses (M,)."""
-    z, e = past.z, past.e
+    z = past.z
     s = SPREAD * loss.sqrt()[:, None]
     w = 1 / (1 + (past.σ / s).square())
-    Δz, Δe = past.Δz[:, :k], past.Δe[:, :k]
-    γ = _mixture(w * e, w[:, None] * Δe)  # (M, k)
-    left = e - (γ[:, None] @ Δe)[:, 0]
-    step = cascade.step(k + 1, z, w * left, past.problem.labels) - (γ[:, None] @ Δz)[:, 0]
+    Δz, weighted = past.Δz[:, :k], w[:, None] * past.Δe[:, : k + 1]
+    γ = _mixture(weighted)[:, None]  # (M, 1, k)
+    left = weighted[:, k] - (γ @ weighted[:, :k])[:, 0]
+    step = cascade.step(k + 1, z, left, past.problem.labels) - (γ @ Δz)[:, 0]
     past.Δz[:, k] = step
     past.z = z + step
 
 
-def _mixture(e: Tensor, Δe: Tensor) -> Tensor:
-    """argmin_γ ‖e − γ Δe‖: (M, m), (M, k, m) → (M, k)."""
-    scale = Δe.norm(dim=2).clamp_min(1e-30)
-    unit = Δe / scale[..., None]
-    gram = (unit @ unit.mT).double()
-    gram.diagonal(dim1=1, dim2=2).add_(RIDGE)
-    right = (unit @ e[..., None]).double()
-    L, _ = torch.linalg.cholesky_ex(gram)
-    return torch.cholesky_solve(right, L)[..., 0].float() / scale
+def _mixture(Δe: Tensor) -> Tensor:
+    """argmin_γ ‖e − γ ΔE‖, of ΔE with e as its last row: (M, k + 1, m) → (M, k)."""
+    k = Δe.shape[1] - 1
+    gram = (Δe @ Δe.mT).double()
+    scale = gram.diagonal(dim1=1, dim2=2).sqrt().clamp_min(1e-30)
+    gram /= scale[..., None] * scale[:, None]
+    A, right = gram[:, :k, :k], gram[:, :k, k:]
+    A.diagonal(dim1=1, dim2=2).add_(RIDGE)
+    L, _ = torch.linalg.cholesky_ex(A)
+    γ = torch.cholesky_solve(right, L)[..., 0] * scale[:, k:] / scale[:, :k]
+    return γ.float()
 
 
 def _end(search: Search, past: _Past, tolerance: float, hopeless: float) -> None:
