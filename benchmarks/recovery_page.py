@@ -43,24 +43,18 @@ included; what is prepared once for a generator stands beside. Slow methods were
 (n). The rate of batched Adam was chosen on other targets out of .01, .03, .1, .3, and its cost is
 not counted. All generators are in evaluation mode. σmin/σmax is of the Jacobian at the true
 latents: where it is small, many latents have all but the same image, and only the image can be
-asked for. Ours ends at a squared error of 1e-8. Where thorough preparation
-came to a better cascade, it has a table of its own.
+asked for. Ours ends at a squared error of 1e-8. Where thorough preparation came to a better
+cascade, it has a table of its own.
 
-On real images nobody knows the latent: there the error stands against the best of 8 starts of
-Adam × 2,000 at its best rate on the same images (*against the best*: ratio of mean errors, with
-95 % of 2,000 bootstrap samples of the images)."""
+On real images nobody knows the latent: there the error stands against the best of 8 starts of Adam
+× 2,000 at its best rate on the same images (*against the best*: ratio of mean errors, with 95 % of
+2,000 bootstrap samples of the images)."""
 
-SHORT = """What falls short, and why. *Folded*: 400 times the textbook loop leaves `vae-conv` 3.2 ms
-an image; the cascade and its acceleration alone take 3.6, and the Jacobian that two images of three
-need after it takes 4. It leaves `celeba-vae` 2.7 ms; the cascade and its acceleration, to 4e-6,
-take 2.5, searches for the few images that are not found by them 1.0, and drawing what was found by
-the model itself, whatever it was searched with, .4. Polynomials in place of the cascade's linear
-maps brought less than one more map does, twice as many pairs a quarter of a decoding, three maps
-for six another quarter, at the price of images given up too soon. A net taught for a minute on
-60,000 pairs begins at .05, where two maps come to .07; one that says how to step from each latent
-comes to .007 in two steps more, where six maps come to .017: half the decodings, for four times the
-preparation, and not yet here. *Real images*: what is left above 1 are other valleys. Searched to
-the last digit, faces end at 1.001 and the MLP VAE at 1.005; two or three starts gain 0.02 % on
+SHORT = """What falls short, and why. *MLP GAN*: 9 iterations of Levenberg–Marquardt and the
+Jacobians they take are the time. Begun from an encoder that was learned for it they end at a median
+error of 1e-4, where they come to 1.1e-5 from where they begin now: what the encoder finds is
+nearer, in valleys that are worse. *Real images*: what is left above 1 are other valleys. Searched
+to the last digit, faces end at 1.001 and the MLP VAE at 1.005; two or three starts gain 0.02 % on
 faces. On the MLP VAE eight more searches by Levenberg–Marquardt, from two of the prior's σ about
 what was found, come to 1.000, and take ten times as long. How far starts are shrunk, and when a
 Jacobian of an image's own is worth it, was chosen on 64 to 128 other real images. *Encoders*:
@@ -74,11 +68,21 @@ minutes); with a quarter as many generated images as real ones, or half as wide 
 more slowly. Muon in the place of Adam needed two thirds of the steps and four times as long for
 each (2.86 after 1,000).
 
-All but the encoders and the two VAEs of CelebA was measured on a processor with AMX. On one
-without, where the textbook loop is a fourth quicker and Jacobians in bfloat16 bring nothing, the
-two MLPs were measured anew, in the folder `without-amx` of the results: 9 iterations on the MLP
-GAN leave 1/640 of the error, 51 times as quick; on real images it has .851 at 51 times, and with
-`starts=8` .665 at 24; the MLP VAE has 1.005 at 123 times, and with eight starts 1.004 at 41."""
+*Thorough preparation*, on the way to 400 times: with six regressions two images of three of
+`vae-conv` need a Jacobian, and that alone takes 4 ms of the 3.2 there are. 12 and 20 regressions
+from 8,192 pairs leave 49 and 30 decodings, 28 from 16,384 pairs 20, from 24,576 19; 36 no fewer.
+Where acceleration brings all images home, more of them gain nothing (`dcgan`, the MLP VAE, both
+VAEs of CelebA), and `gan` loses. A ridge for each direction of what is left, for one that all
+share, took as many steps or more. For `celeba-vae`, nets that say how to step from each latent
+halve the decodings; for 128 latents they are slower than regressions. Twice as many gates and
+65,536 pairs gained next to nothing, and a step that is any matrix lost.
+
+All but the encoders, thorough preparation and the two VAEs of CelebA was measured on a processor
+with AMX. On one without, where the textbook loop is a fourth quicker and Jacobians in bfloat16
+bring nothing, the two MLPs were measured anew, in the folder `without-amx` of the results: 9
+iterations on the MLP GAN leave 1/640 of the error, 51 times as quick; on real images it has .851 at
+51 times, and with `starts=8` .665 at 24; the MLP VAE has 1.005 at 123 times, and with eight starts
+1.004 at 41."""
 
 
 def recovery(results: list[Row]) -> str:

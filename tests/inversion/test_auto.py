@@ -18,7 +18,7 @@ from preimage.inversion.auto import (
     is_plain,
     suited,
 )
-from preimage.inversion.cascade import fit
+from preimage.inversion.cascade import STAGES, fit
 from preimage.inversion.constraints import SquaredNorm
 from preimage.inversion.objective import Objective
 from preimage.inversion.operators import Downsample, Identity
@@ -279,6 +279,17 @@ def test_the_cascade_is_given_up_only_where_something_takes_its_place(model, pre
     rough = replace(prepared, rough=prepared.cascade, curvature=torch.eye(6))
     one, two = (solve(auto(other, steps=5, tolerance=0.0, prepared=p)) for p in (prepared, rough))
     assert torch.equal(one.z, two.z)
+
+
+def test_of_a_long_chain_an_image_that_is_far_off_does_not_see_the_end(model, prepared):
+    maps = prepared.cascade.maps
+    longer = replace(prepared.cascade, maps=torch.cat([maps, maps[-1:].repeat(9, 1, 1)]))
+    problem = Problem.of(model, noisy(model, 12, seed=10), SQUARED, Identity())
+    options = {"steps": 20, "tolerance": 1e-10, "cascade": longer, "hopeless": 1e-2}
+    search = solve(anderson(problem, longer.start(problem), **options))
+    left = search.loss > 1e-2
+    assert left.any()
+    assert (search.evaluations[left] == STAGES).all()
 
 
 def test_the_best_of_the_cascades_latents_bears_what_is_no_number(model, prepared):
