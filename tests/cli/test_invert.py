@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import preimage as pi
+from preimage.inversion import thorough
 
 
 @pytest.fixture
@@ -184,6 +185,24 @@ def test_a_learned_encoder_is_where_the_search_begins(preimage, gan, here: Path)
     )
     assert done.status == 0, done.err
     assert {row["iterations"] for row in done.json["images"]} == {0}
+
+
+def test_a_thorough_cascade_is_made_once_and_kept_with_the_run(
+    preimage, vae, photos, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = here / "run"
+    shutil.copytree(vae, run)
+    options = ["--calibration", 0, "--steps", 5, "--json"]
+    assert preimage("invert", run, photos, "--out", "quick", *options).status == 0
+    for name, value in {"PAIRS": 128, "STAGES": 3, "MISSED": -1.0, "WORTH": 9.0}.items():
+        monkeypatch.setattr(thorough, name, value)
+    options += ["--cascade", "thorough"]
+    first = preimage("invert", run, photos, "--out", "first", *options)
+    assert first.status == 0, first.err
+    monkeypatch.setattr("preimage.inversion.inverter.preparing", None)  # not needed again
+    again = preimage("invert", run, photos, "--out", "again", *options)
+    assert again.status == 0, again.err
+    assert again.json["images"] == first.json["images"]
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,8 @@ def test_it_is_told_the_class() -> None:
 
     model = wrapped(Mirrored(), 3, classes=("as it is", "mirrored"))
     ridge = fit(model, pairs=512)
+    untrained = learned(model, hopeless(ridge, 9.0), pairs=4096, steps=0)
+    assert not untrained.nets.f.linear.weight[:, -2:].any()  # least squares say nothing of it
     cascade = learned(model, ridge, pairs=4096, steps=800)
     assert ridge.errors[0] > 0.9
     z, labels = model.space.sample(32, seed=1), torch.tensor([0, 1] * 16)
@@ -203,7 +205,11 @@ def tensors(cascade: LearnedCascade) -> list[Tensor]:
 
 def test_as_tensors_and_back(bent: tuple[LatentModel, Cascade, LearnedCascade]) -> None:
     model, _, cascade = bent
+    torch.manual_seed(5)
+    drawn = torch.rand(3)
+    torch.manual_seed(5)
     again = LearnedCascade.from_tensors(cascade.to_tensors(), latent=3, classes=1)
+    assert torch.equal(drawn, torch.rand(3))
     problem = problem_of(model, model.space.sample(4, seed=9))
     one, two = (accelerated(problem, c) for c in (cascade, again))
     assert torch.equal(one.z, two.z)

@@ -77,7 +77,7 @@ def chain(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def outcome(model: LatentModel, cascade: FixedPoint) -> tuple[float, float]:
-    trial = thorough._trial(model, Identity(), seed=0, decode=None)
+    trial = thorough._trial(model, Identity(), 0, None, None)
     return thorough._outcome(trial, cascade)
 
 
@@ -114,19 +114,37 @@ def test_none_where_the_longer_chain_takes_as_many_decodings(
     assert made(bent, fit(bent, pairs=2048)) is None
 
 
-@pytest.mark.parametrize("better", [True, False])
-def test_a_learned_cascade_where_nearly_all_arrive(
-    linear: LatentModel, monkeypatch: pytest.MonkeyPatch, better: bool
+def test_none_where_it_is_no_better_than_the_quick_one(
+    bent: LatentModel, chain: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    chain(stages=6, pairs=2048)
+    monkeypatch.setattr(thorough, "MISSED", -1.0)
+    quick = fit(bent, pairs=2048)
+    assert made(bent, quick) is None
+    monkeypatch.setattr(thorough, "WORTH", 1.0)  # the same one, all but made twice
+    assert isinstance(made(bent, quick), Cascade)
+
+
+def test_none_for_many_latents(monkeypatch: pytest.MonkeyPatch, linear: LatentModel) -> None:
+    monkeypatch.setattr(thorough, "DENSE", 4)
+    assert list(thorough.preparing(linear, fit(linear, pairs=512))) == [None]
+
+
+@pytest.mark.parametrize("better", ["nearer, and in fewer decodings", "nearer", "not nearer"])
+def test_a_learned_cascade_where_nearly_all_arrive(
+    linear: LatentModel, monkeypatch: pytest.MonkeyPatch, better: str
+) -> None:
+    monkeypatch.setattr(thorough, "WORTH", 9.0 if "fewer" in better else 0.0)
+
     def brief(model: LatentModel, cascade: Cascade, *rest: Any, **more: Any) -> Any:
-        error = torch.ones(1) if better else torch.zeros(1)
+        error = torch.zeros(1) if "not" in better else torch.ones(1)
         yield from learning(
             model, replace(cascade, errors=error), *rest, pairs=256, steps=2, **more
         )
 
     monkeypatch.setattr(thorough, "learning", brief)
     found = made(linear, fit(linear, pairs=512))
-    assert isinstance(found, LearnedCascade) if better else found is None
+    assert isinstance(found, LearnedCascade) if "fewer" in better else found is None
 
 
 def test_nothing_is_made_for_noisy_observations(linear: LatentModel) -> None:
@@ -134,7 +152,11 @@ def test_nothing_is_made_for_noisy_observations(linear: LatentModel) -> None:
 
 
 @pytest.mark.parametrize("through", [None, Downsample(2)], ids=["as it is", "smaller"])
-def test_it_is_told_the_class_and_the_operator(chain: Callable[..., None], through: Any) -> None:
+def test_it_is_told_the_class_and_the_operator(
+    chain: Callable[..., None], monkeypatch: pytest.MonkeyPatch, through: Any
+) -> None:
+    monkeypatch.setattr(thorough, "WORTH", 9.0)
+
     class Mirrored(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -158,6 +180,7 @@ def briefly(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             model: LatentModel, cascade: Cascade, *rest: Any, **more: Any
         ) -> Iterator[Step | LearnedCascade | None]:
             hopeless = replace(cascade, errors=torch.tensor([error]))
+            del more["tangents"]
             return learning(model, hopeless, *rest, **{**more, **options})
 
         monkeypatch.setattr(inverter_module, "preparing", lesson)
@@ -188,11 +211,28 @@ def test_where_none_is_better_the_quick_one_is_taken_and_it_is_said(
     briefly(error=0.0, pairs=512, steps=10)
     ready = Inverter(linear)
     settings = Settings.of(cascade="thorough")
-    for _ in range(2):  # it is said again, and not made again
+    for times in (1, 0):  # it is said once
         notes = [note for step in ready.prepare(settings) for note in step.notes]
-        assert [n for n in notes if "the quick one is taken" in n]
+        assert len([n for n in notes if "the quick one is taken" in n]) == times
     assert ready.thorough == {"Identity": None}
     assert ready.cascade(Identity(), settings) is ready.cascades["Identity"]
+
+
+def test_what_is_prepared_is_for_the_operator(
+    bent: LatentModel, chain: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(stages=4, pairs=1024)
+    monkeypatch.setattr(thorough, "MISSED", -1.0)
+    monkeypatch.setattr(thorough, "WORTH", 9.0)
+    ready = Inverter(bent)
+    z = bent.space.sample(64, seed=2)
+    settings = Settings.of(through=Downsample(2), cascade="thorough")
+    start = ready.invert(Downsample(2)(bent.decode(z)), settings=settings).start
+    assert relative(start, z).median() < 0.8
+    (better,) = ready.thorough.values()
+    assert isinstance(better, Cascade)
+    assert len(better.maps) == 4
+    assert len(better.features.values) == 16
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,20 @@ def test_preparations_belong_to_the_weights_they_were_made_for(tmp_path: Path) -
     assert not other.calibrations
 
 
+def test_what_others_kept_meanwhile_is_not_lost(tmp_path: Path) -> None:
+    run, one, two = Run(tmp_path, {}), ready(1.0), ready(1.0)
+    for inverter in (one, two):
+        for _ in inverter.prepare(Settings()):
+            pass
+    teach(one)
+    save_preparations(run, one)
+    save_preparations(run, two)
+    again = ready(1.0)
+    assert load_preparations(run, again)
+    assert again.thorough.keys() == one.thorough.keys()
+    assert again.curvature is not None
+
+
 DAMAGES: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "maps of fewer numbers": ("cascade.0.maps", lambda maps: maps[..., :2]),
     "maps that are not finite": ("cascade.0.maps", lambda maps: maps * torch.nan),
@@ -84,6 +98,11 @@ DAMAGES: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "means of other classes": ("cascade.1.means", lambda means: means.repeat(2, 1)),
     "nets of fewer latents": ("thorough.0.nets.W", lambda W: W[:, :2]),
     "nets that are not finite": ("thorough.0.nets.V", lambda V: V / 0),
+    "maps of doubles": ("cascade.0.maps", lambda maps: maps.double()),
+    "values in rows": ("cascade.0.values", lambda values: values[None]),
+    "components of bytes": ("thorough.0.basis", lambda basis: basis.to(torch.uint8)),
+    "components of eight bits": ("thorough.0.basis", lambda basis: basis.to(torch.float8_e4m3fn)),
+    "no errors": ("thorough.0.errors", lambda errors: errors[:0]),
     "a longer cascade of other latents": ("thorough.2.maps", lambda maps: maps[..., :2]),
     "components of other features": ("thorough.0.basis", lambda basis: basis[1:]),
     "a smaller curvature": ("curvature", lambda curvature: curvature[:2, :2]),

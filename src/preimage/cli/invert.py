@@ -63,8 +63,8 @@ def invert(
     cascade: Annotated[
         str,
         typer.Option(
-            help="quick, or thorough: minutes of preparation, kept with the run, after which some "
-            "generators' images take half the time, or less."
+            help="quick, or thorough: minutes of preparation, kept with the run, after which "
+            "images that some generators drew take half the time, or less."
         ),
     ] = "quick",
     starts: Annotated[

@@ -44,7 +44,7 @@ SHORT = 7  # iterations of their first searches; then 14 and 28, before a Jacobi
 LEAST_SQUARES = (levenberg_marquardt, gauss_newton)
 
 # Squared errors, on images in [−1, 1]:
-HOPELESS = 1e-2  # after the cascade's own maps: Anderson acceleration seldom mends more
+HOPELESS = 1e-2  # after the cascade's first guesses: Anderson acceleration seldom mends more
 FOREIGN = 0.1  # there: no generator measured has left so much of an image of its own
 NEAR = 1e-4  # a grey level and a quarter: below, an image is taken for the generator's own
 LATE = 1e-5  # twice what rounding to 8 bits leaves: reached late, it is worth polishing
@@ -109,6 +109,11 @@ def auto(
     yield from _continued(problem, search, late, polish)
 
 
+def accelerated_steps(problem: Problem) -> int:
+    """After how many steps of acceleration a Jacobian is worth its price."""
+    return PATIENT if problem.tangents is None else ACCELERATED
+
+
 def _going_on(search: Search) -> Search:
     """The same, with images that were given up still at work: other solvers go on with them."""
     given_up = (search.status == Status.STALLED) | (search.status == Status.LIMIT)
@@ -152,12 +157,11 @@ def _started(
         yield Search.begin(problem, z)
         return
     squared = problem if plain else in_squared_error(problem)
-    most = PATIENT if problem.tangents is None else ACCELERATED
     search = None
     for search in anderson(
         squared,
         cascade.start(problem),
-        steps=min(steps, most),
+        steps=min(steps, accelerated_steps(problem)),
         tolerance=tolerance,
         cascade=cascade,
         hopeless=HOPELESS * _weight(problem) if plain and prepared.rough else torch.inf,

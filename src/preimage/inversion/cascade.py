@@ -82,7 +82,7 @@ class Features:
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> tuple[Features, float]:
         """What `to_tensors` gave, and the noise. Raises KeyError or ValueError where it is not."""
         (link, margin, noise), values = tensors["settings"].tolist(), tensors["values"]
-        whole = values.dtype == torch.int64 and values.numel()
+        whole = values.dtype == torch.int64 and values.dim() == 1 and len(values)
         if not whole or not (values.diff() > 0).all() or values[0] < 0:
             raise ValueError("these are no values of an observation")
         if link not in range(len(LINKS)) or not (0 <= margin < 1 and 0 <= noise < math.inf):
@@ -160,7 +160,8 @@ class Cascade:
         shapes = {"means": (classes, m), "centres": (classes, latent), "errors": (K,)}
         shapes["maps"] = (K, m, latent)
         sizes = {name: tuple(array.shape) for name, array in arrays.items()}
-        finite = all(arrays[n].isfinite().all() for n in ("means", "centres", "maps"))
+        numbers = [arrays[name] for name in ("means", "centres", "maps")]
+        finite = all(t.dtype == torch.float32 and bool(t.isfinite().all()) for t in numbers)
         if sizes != shapes or not (K and m and finite):
             raise ValueError("these are no regressions from observations to such latents")
         return cls(features, **arrays, noise=noise)

@@ -99,6 +99,7 @@ class Inverter:
         self.cascades: dict[str, Cascade] = {}  # by the operator they are for, or ROUGH
         self.thorough: dict[str, Thorough | None] = {}  # likewise; None where none is better
         self.curvature: Tensor | None = None  # (d, d): see `rough.mean_curvature`
+        self._told: set[str] = set()  # operators of which it was said that no cascade is better
         self._without_rough = False  # whether Jacobians were asked for in vain
         self.compiled: Compiled | None = None
         self._fold = fold
@@ -169,12 +170,14 @@ class Inverter:
 
     def _thoroughly(self, key: str, through: Operator) -> Iterator[Step]:
         if key not in self.thorough:
-            for made in preparing(self.model, self.cascades[key], through, **self._quicker()):
+            quicker = {**self._quicker(), "tangents": self._tangents()}
+            for made in preparing(self.model, self.cascades[key], through, **quicker):
                 if isinstance(made, Step):
                     yield made
                 else:
                     self.thorough[key] = made
-        if self.thorough[key] is None:
+        if self.thorough[key] is None and key not in self._told:
+            self._told.add(key)
             note = "no better cascade was found by thorough preparation; the quick one is taken"
             yield Step(1, 1, stage="try the cascade", notes=(note,))
 

@@ -29,6 +29,7 @@ HIDDEN = 256  # units in each layer of f
 LAYERS = 3
 GATES = 128  # units in each layer of g, and the rank of what the step's map changes by
 GATE_LAYERS = 2
+GUESSES = 3  # f's and two steps'; an image that is still far off after them will stay so
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,15 @@ class LearnedCascade:
     features: Features
     components: Components
     nets: Nets
-    errors: Tensor  # (K,): the median of ‖ẑ − z‖ / ‖z − z̄‖ after f and each step, on fresh pairs
+    errors: (
+        Tensor  # (GUESSES,): the median of ‖ẑ − z‖ / ‖z − z̄‖ after f and each step, on fresh pairs
+    )
     noise: float = 0.0  # σ of the noise in the observations it was trained on
 
     @property
     def stages(self) -> int:
         """After how many guesses an image that is still far off will stay so."""
-        return len(self.errors)
+        return GUESSES
 
     @torch.no_grad()
     def start(self, problem: Problem) -> Tensor:
@@ -142,14 +145,16 @@ class LearnedCascade:
         features, noise = Features.from_tensors(tensors)
         mean, basis, errors = (tensors[name] for name in ("mean", "basis", "errors"))
         m = features.values.numel()
-        if mean.shape != (m,) or basis.dim() != 2 or len(basis) != m or errors.dim() != 1:
+        if mean.shape != (m,) or basis.dim() != 2 or len(basis) != m or errors.shape != (GUESSES,):
             raise ValueError("these are no components of such features")
-        if not all(t.isfinite().all() for t in tensors.values()):
-            raise ValueError("these weights are not finite")
-        nets = Nets(basis.shape[1], latent, classes).to(basis.device)
         state = {n.removeprefix("nets."): t for n, t in tensors.items() if n.startswith("nets.")}
+        for tensor in (mean, basis, errors, *state.values()):
+            if tensor.dtype != torch.float32 or not tensor.isfinite().all():
+                raise ValueError("these weights are not finite numbers")
+        with torch.device("meta"):  # nothing is drawn, nor held, before it is known to fit
+            nets = Nets(basis.shape[1], latent, classes)
         try:
-            nets.load_state_dict(state)
+            nets.load_state_dict(state, assign=True)
         except RuntimeError as e:  # of other shapes or names
             raise ValueError("these are no weights of such nets") from e
         return cls(features, Components(mean, basis), frozen(nets), errors, noise)

@@ -15,7 +15,13 @@ from torch import Tensor, nn
 
 from preimage.core import LatentModel, Step, seeds
 from preimage.inversion.cascade import BATCH, CHECKED, Cascade, World
-from preimage.inversion.learned_cascade import Components, LearnedCascade, Nets, frozen
+from preimage.inversion.learned_cascade import (
+    GUESSES,
+    Components,
+    LearnedCascade,
+    Nets,
+    frozen,
+)
 from preimage.inversion.operators import Identity
 from preimage.inversion.problem import Decode, Operator
 from preimage.inversion.starts import prior_latents
@@ -25,7 +31,6 @@ STEPS = 6_000  # of training, for each net
 COMPONENTS = 128  # of the features; more for more than 32 latents
 ANALYSED = 8_192  # pairs whose features these are the components of
 LEAST = 1e-2  # deviation of a component, in units of the largest, below which it counts as this
-GUESSES = 3  # f's and two steps', after which it must be nearer than the ridge regressions
 
 ROWS = 256  # pairs in a step of training
 RATE = 2e-3
@@ -97,6 +102,7 @@ class _Lesson:
         nets, some = self.nets, slice(self.pairs)
         target, y = ((self.z - nets.centre) / nets.scale)[some], self.y[some]
         linear = _least_squares(y - y.mean(0), target)
+        nn.init.zeros_(nets.f.linear.weight)  # of the class as well
         nets.f.linear.weight[:, : len(linear)] = linear.T
         nets.f.linear.bias.copy_(target.mean(0) - y.mean(0) @ linear)
         nn.init.zeros_(nets.f.last.weight)

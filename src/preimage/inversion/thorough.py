@@ -4,7 +4,7 @@ There are two ways, and which of them is open to a generator shows in the ridge 
 has. Where many of its own images are short of the tolerance when acceleration ends, a longer chain
 of regressions, from more pairs, brings nearly all of them there, and the Jacobians that would have
 polished them are saved. Where nearly all arrive, a learned cascade takes fewer steps. What is made
-must be the better one on samples of their own.
+is kept only where searches for other samples take clearly fewer decodings from it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Iterator
 import torch
 
 from preimage.core import LatentModel, Step, seeds
-from preimage.inversion.auto import ACCELERATED
+from preimage.inversion.auto import DENSE, accelerated_steps
 from preimage.inversion.cascade import BATCH, Cascade, fitting
 from preimage.inversion.learned_cascade import LearnedCascade
 from preimage.inversion.learned_cascade_training import learning
 from preimage.inversion.objective import Objective
 from preimage.inversion.operators import Identity
-from preimage.inversion.problem import Decode, Operator, Problem
+from preimage.inversion.problem import Decode, Operator, Problem, Tangents
 from preimage.inversion.search import solve
 from preimage.inversion.settings import Settings
 from preimage.inversion.solvers.anderson import FixedPoint, anderson
@@ -31,6 +31,7 @@ STAGES = 28  # regressions of the longer chain
 PAIRS = 24_576  # that they are fitted to
 MISSED = 0.1  # share of images short of the tolerance from which the longer chain is tried
 JUDGED = 256  # samples by which this is decided, and whether it was worth it
+WORTH = 0.9  # share of the decodings before, of which it may take no more
 
 Thorough = Cascade | LearnedCascade
 
@@ -42,35 +43,42 @@ def preparing(
     *,
     seed: int = 0,
     decode: Decode | None = None,
+    tangents: Tangents | None = None,
 ) -> Iterator[Step | Thorough | None]:
     """Step by step; what it yields last is the better cascade, or None where there is none.
 
     cascade: of the same generator and operator. Where it was fitted to noisy observations nothing
-        is made: no search for such reaches a tolerance, wherever it begins.
-    decode: a quicker decoder than the model's own, of the same precision.
+        is made: no search for such reaches a tolerance, wherever it begins. Nor is anything for
+        more than `DENSE` latents, whose regressions would fill the memory.
+    decode, tangents: quicker ones than the model's own; see `problem.Problem`.
     """
-    if cascade.noise:
+    if cascade.noise or model.space.size > DENSE:
         yield None
         return
     yield Step(0, 1, stage="try the cascade")
-    trial = _trial(model, through or Identity(), seed=seed, decode=decode)
+    trial = _trial(model, through or Identity(), seed, decode, tangents)
     missed, decodings = _outcome(trial, cascade)
-    if missed <= MISSED:
-        yield from learning(model, cascade, through, seed=seed, decode=decode)
-        return
-    long = None
-    for made in fitting(model, through, pairs=PAIRS, stages=STAGES, seed=seed, decode=decode):
+    if missed > MISSED:
+        making = fitting(model, through, pairs=PAIRS, stages=STAGES, seed=seed, decode=decode)
+    else:
+        making = learning(model, cascade, through, seed=seed, decode=decode)
+    better = None
+    for made in making:
         if isinstance(made, Step):
             yield made
         else:
-            long = made
-    assert long is not None  # what is yielded last
-    yield long if _outcome(trial, long)[1] < decodings else None
+            better = made
+    worth = better is not None and _outcome(trial, better)[1] <= WORTH * decodings
+    yield better if worth else None
 
 
 @torch.no_grad()
 def _trial(
-    model: LatentModel, through: Operator, *, seed: int, decode: Decode | None
+    model: LatentModel,
+    through: Operator,
+    seed: int,
+    decode: Decode | None,
+    tangents: Tangents | None,
 ) -> list[Problem]:
     """Samples, in batches, whose latents are to be found."""
     z = prior_latents(model, JUDGED, seeds.generator(seed, "thorough"))
@@ -79,8 +87,8 @@ def _trial(
     for rows in torch.arange(JUDGED, device=z.device).split(BATCH):
         of = None if labels is None else labels[rows]
         y = through((decode or model.decode)(z[rows], of).float())
-        problem = Problem.of(model, y, objective, through, labels=of, decode=decode)
-        problems.append(problem)
+        quicker = {"decode": decode, "tangents": tangents}
+        problems.append(Problem.of(model, y, objective, through, labels=of, **quicker))
     return problems
 
 
@@ -91,10 +99,9 @@ def _outcome(trial: list[Problem], cascade: FixedPoint) -> tuple[float, float]:
     """
     missed, evaluations = [], []
     for problem in trial:
-        start, tolerance = cascade.start(problem), Settings.tolerance
-        search = solve(
-            anderson(problem, start, steps=ACCELERATED, tolerance=tolerance, cascade=cascade)
-        )
-        missed.append((search.loss > tolerance).float())
+        start, steps = cascade.start(problem), accelerated_steps(problem)
+        tolerance = Settings.tolerance
+        search = solve(anderson(problem, start, steps=steps, tolerance=tolerance, cascade=cascade))
+        missed.append((~(search.loss <= tolerance)).float())
         evaluations.append(search.evaluations + problem.d * missed[-1])
     return float(torch.cat(missed).mean()), float(torch.cat(evaluations).mean())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
+from copy import copy
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -28,18 +29,23 @@ FILE = "inversion/prepared.safetensors"
 
 
 def save_preparations(run: Run, inverter: Inverter) -> None:
-    """Keep what was made; a folder that cannot be written is left alone."""
+    """Keep what was made, beside what others kept meanwhile; a folder that cannot be written is
+    left alone.
+    """
+    before = _kept(run, inverter)
     tensors: dict[str, Tensor] = {}
-    cascades = {k: c for k, c in inverter.cascades.items() if "@" not in k}
+    cascades = {k: c for k, c in (before.cascades | inverter.cascades).items() if "@" not in k}
     for i, cascade in enumerate(cascades.values()):
         tensors |= {f"cascade.{i}.{name}": t for name, t in cascade.to_tensors().items()}
-    thorough = {k: c for k, c in inverter.thorough.items() if "@" not in k}
+    thorough = {k: c for k, c in (before.thorough | inverter.thorough).items() if "@" not in k}
     for i, cascade in enumerate(thorough.values()):
         if cascade is not None:
             tensors |= {f"thorough.{i}.{name}": t for name, t in cascade.to_tensors().items()}
-    if inverter.curvature is not None:
-        tensors["curvature"] = inverter.curvature
-    calibrations = {k: c for k, c in inverter.calibrations.items() if "@" not in k}
+    curvature = before.curvature if inverter.curvature is None else inverter.curvature
+    if curvature is not None:
+        tensors["curvature"] = curvature
+    calibrations = before.calibrations | inverter.calibrations
+    calibrations = {k: c for k, c in calibrations.items() if "@" not in k}
     for i, calibration in enumerate(calibrations.values()):
         tensors |= {f"calibration.{i}.{name}": t for name, t in calibration.to_tensors().items()}
     metadata = {
@@ -58,6 +64,14 @@ def save_preparations(run: Run, inverter: Inverter) -> None:
         write_bytes(path, content)
 
 
+def _kept(run: Run, inverter: Inverter) -> Inverter:
+    """An inverter like this one, with nothing but what is kept."""
+    other = copy(inverter)
+    other.cascades, other.thorough, other.calibrations, other.curvature = {}, {}, {}, None
+    load_preparations(run, other)
+    return other
+
+
 def load_preparations(run: Run, inverter: Inverter) -> bool:
     """Give an inverter what was kept for its weights; whether there was any that fits."""
     path = run.path / FILE
@@ -73,7 +87,7 @@ def load_preparations(run: Run, inverter: Inverter) -> bool:
             device = inverter.model.device
             tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
         _give(inverter, metadata, tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):  # broken: it is made anew
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError):  # broken
         inverter.cascades.clear()
         inverter.thorough.clear()
         inverter.curvature = None

@@ -102,7 +102,7 @@ def anderson(
     The objective must be a distance that is least where observations agree, like "l2"; it decides
     which latents are kept and when an image is finished, but not where the steps go.
 
-    hopeless: an image whose loss is above this after the cascade's own maps is left to others.
+    hopeless: an image whose loss is above this after `cascade.stages` guesses is left to others.
     """
     features = cascade.features
     h = features(problem.target)
