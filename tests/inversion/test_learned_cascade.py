@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -134,6 +135,19 @@ def test_its_errors_are_those_of_fresh_samples(
         assert math.isclose(relative(found, z).median(), error, rel_tol=0.25)
         e = cascade.features(problem.target) - cascade.features(problem.observe(found))
         found = found + cascade.step(1, found, e, None)
+
+
+def test_a_step_comes_nearer_for_knowing_where_it_is_taken(
+    bent: tuple[LatentModel, Cascade, LearnedCascade],
+) -> None:
+    model, _, cascade = bent
+    z = model.space.sample(256, seed=6)
+    there = z + 0.2 * model.space.sample(256, seed=7)
+    e = cascade.features(model.decode(z)) - cascade.features(model.decode(there))
+    anywhere = deepcopy(cascade)
+    anywhere.nets.V.zero_()
+    off = [relative(there + c.step(1, there, e, None), z).median() for c in (cascade, anywhere)]
+    assert off[0] < 0.8 * off[1]
 
 
 def test_acceleration_is_done_sooner(bent: tuple[LatentModel, Cascade, LearnedCascade]) -> None:
