@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from toys import bent_generator, linear_layer, mirrored_generator, relative, wrapped
 
-import preimage as pi
-from preimage.core import ImageSpec, LatentModel, LatentSpace, Step
+from preimage.core import LatentModel, Step
 from preimage.inversion.cascade import Cascade, fit
 from preimage.inversion.learned_cascade import LearnedCascade
 from preimage.inversion.learned_cascade_training import learning
@@ -26,29 +26,16 @@ from preimage.inversion.terms import L2
 SQUARED = Objective({"l2": (1.0, L2())})
 
 
-def wrapped(module: nn.Module, d: int, **more: Any) -> LatentModel:
-    data = ImageSpec(1, 8, 8)
-    return pi.wrap(module.eval().requires_grad_(False), data=data, space=LatentSpace((d,)), **more)
-
-
 @pytest.fixture(scope="module")
 def linear() -> tuple[LatentModel, nn.Linear]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        layer = nn.Linear(5, 64)
-        nn.init.normal_(layer.weight, std=0.1)
+    layer = linear_layer()
     return wrapped(layer, 5), layer
 
 
 @pytest.fixture(scope="module")
 def bent() -> tuple[LatentModel, Cascade, LearnedCascade]:
     """A generator that no linear map inverts, with both cascades of it."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        net = nn.Sequential(nn.Linear(3, 32), nn.SiLU(), nn.Linear(32, 64), nn.Tanh())
-        for layer in (net[0], net[2]):
-            nn.init.normal_(layer.weight, std=1.2 / math.sqrt(layer.in_features))
-    model = wrapped(net, 3)
+    model = bent_generator(3)
     ridge = fit(model, pairs=4096)
     return model, ridge, learned(model, ridge, pairs=8192, steps=800)
 
@@ -81,11 +68,6 @@ def problem_of(
 def accelerated(problem: Problem, cascade: Cascade | LearnedCascade) -> Search:
     start = cascade.start(problem)
     return solve(anderson(problem, start, steps=30, tolerance=1e-9, cascade=cascade))
-
-
-def relative(found: Tensor, z: Tensor) -> Tensor:
-    """‖found − z‖ / ‖z‖: (B,)."""
-    return (found - z).norm(dim=1) / z.norm(dim=1)
 
 
 def test_untrained_nets_invert_a_linear_generator(linear: tuple[LatentModel, nn.Linear]) -> None:
@@ -169,18 +151,7 @@ def test_an_image_has_the_same_answer_alone_and_among_others(
 
 
 def test_it_is_told_the_class() -> None:
-    """Of a generator that mirrors latents by class: one linear map for both would find nothing."""
-
-    class Mirrored(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            random = torch.Generator().manual_seed(0)
-            self.A = torch.randn(3, 64, generator=random) * 0.1
-
-        def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-            return ((1 - 2 * labels)[:, None] * z) @ self.A
-
-    model = wrapped(Mirrored(), 3, classes=("as it is", "mirrored"))
+    model = mirrored_generator()
     ridge = fit(model, pairs=512)
     untrained = learned(model, hopeless(ridge, 9.0), pairs=4096, steps=0)
     assert not untrained.nets.f.linear.weight[:, -2:].any()  # least squares say nothing of it

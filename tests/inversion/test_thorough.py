@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
+from toys import bent_generator, linear_layer, mirrored_generator, relative, wrapped
 
 import preimage as pi
-from preimage.core import ImageSpec, InputError, LatentModel, LatentSpace, Step, Unsupported
+from preimage.core import InputError, LatentModel, Step, Unsupported
 from preimage.inversion import Inverter, Settings, thorough
 from preimage.inversion import inverter as inverter_module
 from preimage.inversion.cascade import Cascade, fit
@@ -22,29 +22,14 @@ from preimage.inversion.operators import Downsample, Identity
 from preimage.inversion.solvers.anderson import FixedPoint
 
 
-def wrapped(module: nn.Module, d: int, **more: Any) -> LatentModel:
-    data = ImageSpec(1, 8, 8)
-    return pi.wrap(module.eval().requires_grad_(False), data=data, space=LatentSpace((d,)), **more)
-
-
 @pytest.fixture(scope="module")
 def bent() -> LatentModel:
-    """A generator that no linear map inverts."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        net = nn.Sequential(nn.Linear(6, 32), nn.SiLU(), nn.Linear(32, 64), nn.Tanh())
-        for layer in (net[0], net[2]):
-            nn.init.normal_(layer.weight, std=1.2 / math.sqrt(layer.in_features))
-    return wrapped(net, 6)
+    return bent_generator(6)
 
 
 @pytest.fixture(scope="module")
 def linear() -> LatentModel:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        layer = nn.Linear(5, 64)
-        nn.init.normal_(layer.weight, std=0.1)
-    return wrapped(layer, 5)
+    return wrapped(linear_layer(), 5)
 
 
 def lame(cascade: Cascade) -> Cascade:
@@ -58,11 +43,6 @@ def made(model: LatentModel, cascade: Cascade, **options: Any) -> thorough.Thoro
     *_, last = thorough.preparing(model, cascade, **options)
     assert not isinstance(last, Step)
     return last
-
-
-def relative(found: Tensor, z: Tensor) -> Tensor:
-    """‖found − z‖ / ‖z‖: (B,)."""
-    return (found - z).norm(dim=1) / z.norm(dim=1)
 
 
 @pytest.fixture
@@ -156,17 +136,7 @@ def test_it_is_told_the_class_and_the_operator(
     chain: Callable[..., None], monkeypatch: pytest.MonkeyPatch, through: Any
 ) -> None:
     monkeypatch.setattr(thorough, "WORTH", 9.0)
-
-    class Mirrored(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            random = torch.Generator().manual_seed(0)
-            self.A = torch.randn(3, 64, generator=random) * 0.1
-
-        def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-            return torch.tanh(((1 - 2 * labels)[:, None] * z) @ self.A)
-
-    model = wrapped(Mirrored(), 3, classes=("as it is", "mirrored"))
+    model = mirrored_generator()
     chain(stages=3, pairs=512)
     assert isinstance(made(model, lame(fit(model, through, pairs=64)), through=through), Cascade)
 

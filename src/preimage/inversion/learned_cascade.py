@@ -104,9 +104,7 @@ class LearnedCascade:
     features: Features
     components: Components
     nets: Nets
-    errors: (
-        Tensor  # (GUESSES,): the median of ‖ẑ − z‖ / ‖z − z̄‖ after f and each step, on fresh pairs
-    )
+    errors: Tensor  # (GUESSES,): the median of ‖ẑ − z‖ / ‖z − z̄‖ after each, on fresh pairs
     noise: float = 0.0  # σ of the noise in the observations it was trained on
 
     @property

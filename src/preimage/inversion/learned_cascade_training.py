@@ -15,13 +15,7 @@ from torch import Tensor, nn
 
 from preimage.core import LatentModel, Step, seeds
 from preimage.inversion.cascade import BATCH, CHECKED, Cascade, World
-from preimage.inversion.learned_cascade import (
-    GUESSES,
-    Components,
-    LearnedCascade,
-    Nets,
-    frozen,
-)
+from preimage.inversion.learned_cascade import GUESSES, Components, LearnedCascade, Nets, frozen
 from preimage.inversion.operators import Identity
 from preimage.inversion.problem import Decode, Operator
 from preimage.inversion.starts import prior_latents
