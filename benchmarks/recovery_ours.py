@@ -109,9 +109,8 @@ def stream(g: Generator, n: int) -> None:
     settings = Settings()
 
     def batches() -> Iterator[Targets]:
-        for first in range(0, n, settings.batch_size):
-            index = torch.arange(first, min(first + settings.batch_size, n))
-            z = g.model.space.sample(len(index), seed=0, first=first)
+        for index in torch.arange(n).split(settings.images_at_once(g.model.data)):
+            z = g.model.space.sample(len(index), seed=0, first=int(index[0]))
             yield Targets(index, decoded(g.model, z))
 
     job = Inverting(

@@ -214,7 +214,8 @@ def _job(
     rows = wanted.nonzero()[:, 0]
 
     def batches() -> Iterator[Targets]:
-        for index in rows.split(settings.batch_size) if len(rows) else ():
+        at_once = settings.images_at_once(ready.model.data)
+        for index in rows.split(at_once) if len(rows) else ():
             yield Targets(
                 index,
                 source.batch(index),

@@ -96,7 +96,10 @@ def invert(
     posterior: Annotated[
         bool, typer.Option("--posterior", help="Say what each image leaves undetermined.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images searched for at once.")] = 128,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images searched for at once; unset, 256 small ones, 128 others."),
+    ] = None,
     calibration: Annotated[
         int,
         typer.Option(

@@ -298,7 +298,8 @@ class Inverter:
     def shares(self, settings: Settings) -> bool:
         """Whether all images are seen through one and the same operator."""
         x = torch.zeros(1, *self.model.data.shape, device=self.model.device)
-        return is_shared(settings.through or Identity(), x, settings.batch_size)
+        n = settings.images_at_once(self.model.data)
+        return is_shared(settings.through or Identity(), x, n)
 
     def _uses_pool(self, settings: Settings) -> bool:
         nearest = isinstance(settings.start, str) and settings.start.startswith("nearest")

@@ -71,7 +71,8 @@ def calibrating(
     if not len(heldout):
         raise InputError("a verdict needs held-out images to compare with; give some")
     through = settings.through or Identity()
-    if not is_shared(through, heldout[:1], settings.batch_size):
+    n_at_once = settings.images_at_once(inverter.model.data)
+    if not is_shared(through, heldout[:1], n_at_once):
         raise InputError("a verdict needs one operator for all images; leave calibration out")
     inverter.calibrations.pop(settings.key, None)
     inverter.calibrated_on.pop(settings.key, None)
@@ -84,7 +85,7 @@ def calibrating(
     errors, contrasts, total = [], [], len(heldout) + len(own)
     for images, classes in ((heldout, labels), (own, own_labels)):
         found, contrast = [], []
-        for rows in torch.arange(len(images)).split(settings.batch_size):
+        for rows in torch.arange(len(images)).split(n_at_once):
             y = _observed(inverter, images[rows], settings)
             of = None if classes is None else classes[rows]
             found.append(inverter.invert(y, of, settings).error)

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from preimage.core import InputError
+from preimage.core import DataSpec, InputError
 from preimage.core.errors import nearest_name
 from preimage.inversion.losses import Weights
 from preimage.inversion.objective import Objective, Projection
@@ -38,6 +38,8 @@ STEPS = {  # iterations of one search at most, where a person does not say
     "basin-cma": 30,
 }
 LEAST = {"starts": 1, "batch_size": 1, "steps": 0, "restarts": 0, "seed": None}  # whole numbers
+FEW, MANY = 128, 256  # images at once
+SMALL = 4096  # values of an image up to which many are quicker than few
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,14 @@ class Settings:
     method: str = "auto"
     start: str | Tensor = "auto"  # or latents (N, *shape), a row an image
     cascade: str = "quick"  # to prepare; "thorough" takes minutes, and makes searches shorter
-    starts: int = 1  # short searches of each image, of which the best goes on
+    starts: int = 1  # of each image, of which the best is kept
     restarts: int = 0  # further searches to the end: other solutions, and evidence for the verdict
     posterior: bool = False  # whether to say what each image leaves undetermined
     verdict: bool = True  # whether to say how usual its error is, where there is a calibration
     coarse: bool = False  # low resolution first
     steps: int | None = None  # iterations of one search at most; None for the method's own
     tolerance: float = 1e-8  # the objective at which an image is finished: 1/80 of a grey level
-    batch_size: int = 128  # images searched for at once
+    batch_size: int | None = None  # see `images_at_once`
     seed: int = 0
 
     @classmethod
@@ -88,7 +90,7 @@ class Settings:
         if settings.cascade == "thorough" and (settings.method, settings.start) != ("auto", "auto"):
             raise InputError("a thorough cascade goes with the method and the start 'auto' alone")
         for name, least in LEAST.items():
-            if getattr(settings, name) is not None:  # steps, unset
+            if getattr(settings, name) is not None:  # steps or batch_size, unset
                 check_whole(name, getattr(settings, name), least)
         if not isinstance(settings.tolerance, Real) or not settings.tolerance >= 0:
             raise InputError(f"tolerance={settings.tolerance} is not possible; give 0 or more")
@@ -98,6 +100,10 @@ class Settings:
     def iterations(self) -> int:
         """Iterations of one search at most; "auto" may let several follow one another."""
         return STEPS[self.method] if self.steps is None else self.steps
+
+    def images_at_once(self, data: DataSpec) -> int:
+        """How many images like these are searched for at once."""
+        return self.batch_size or (MANY if data.size <= SMALL else FEW)
 
     @property
     def key(self) -> str:
