@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tables import Target, table
@@ -9,7 +10,7 @@ from tables import Target, table
 Row = dict[str, Any]
 
 FEW = 9  # iterations of ours, in rows where speed counts for more than the last digits
-STARTS = 8  # of each image, in a row where the error counts for more than the speed
+STARTS = (1, 2, 3)  # of each image, where the error may count for more than the speed
 GENERATED = {  # row → what the table calls it
     "textbook": "textbook: Adam, one at a time",
     "projector": "StyleGAN projector, one at a time",
@@ -23,7 +24,6 @@ GENERATED = {  # row → what the table calls it
 }
 REAL = {
     "ours, real": "**ours**, folded where it can be",
-    "ours, starts, real": f"**ours**, likewise, {STARTS} starts",
     "ours, few, real": f"**ours**, likewise, {FEW} iterations",
     "own encoder, real": "its own encoder alone",
 }
@@ -117,6 +117,8 @@ def generator(r: Row) -> list[str]:
     ]
     if body:
         parts += [table([*head, "against the best", "prepared, CPU s"], body)]
+    if several := rows.get("several starts, real"):
+        parts += several_of(several)
     if encoders := rows.get("encoders"):
         parts += encoders_of(encoders)
     if picture := rows.get("picture"):
@@ -134,6 +136,18 @@ def thorough_of(rows: Row) -> list[str]:
     ]
     about = f"Prepared thoroughly, in a run of its own, on a processor {_amx(rows)}:"
     return [about, table([*head, "recovered", "prepared, CPU s"], body)]
+
+
+def several_of(rows: Row) -> list[str]:
+    """What more starts make of real images: a run of its own, on a machine of its own."""
+    head = ["`starts`, on real images", "n", "images a CPU s", "× textbook", "mean error"]
+    body = [
+        [str(k), str(row["n"]), *_speed(row, rows), f"{row['mean']:.2e}", *_beside(row)]
+        for k in STARTS
+        if (row := rows.get(str(k)))
+    ]
+    about = f"Several starts, in a run of their own, on a processor {_amx(rows)}:"
+    return [about, table([*head, "against the best", "prepared, CPU s"], body)]
 
 
 def encoders_of(rows: Row) -> list[str]:
@@ -199,9 +213,19 @@ def _on_real_images(name: str, rows: Row) -> list[Target]:
     row = rows.get("ours, real", {})
     if "against_best" not in row:
         return []
+    targets = _against_best(f"{name}, real", row, rows)
+    several = rows.get("several starts, real", {})
+    for k in STARTS[1:]:  # the fewest that do, where one does not
+        more = several.get(str(k), {"against_best": math.inf})
+        if more["against_best"] <= 1 < row["against_best"]:
+            return [*targets, *_against_best(f"{name}, real, `starts={k}`", more, several)]
+    return targets
+
+
+def _against_best(what: str, row: Row, rows: Row) -> list[Target]:
     return [
-        Target(f"{name}, real: error against the best of 8 starts", row["against_best"], 1.0),
-        Target(f"{name}, real: times as quick", _times(row, rows), 50, least=True),
+        Target(f"{what}: error against the best of 8 starts", row["against_best"], 1.0),
+        Target(f"{what}: times as quick", _times(row, rows), 50, least=True),
     ]
 
 

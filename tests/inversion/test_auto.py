@@ -20,6 +20,7 @@ from preimage.inversion.auto import (
 )
 from preimage.inversion.cascade import STAGES, fit
 from preimage.inversion.constraints import SquaredNorm
+from preimage.inversion.noise import normal
 from preimage.inversion.objective import Objective
 from preimage.inversion.operators import Downsample, Identity
 from preimage.inversion.problem import Problem
@@ -331,9 +332,10 @@ def test_of_several_starts_the_best_goes_on():
     one, many = (solve(auto(problem, starts=k, **options)) for k in (1, 12))
     deep = 1.02 * problem.loss(z)
     assert (one.loss < deep).float().mean() < 0.55
-    assert (many.loss < deep).float().mean() > 0.65
+    assert (many.loss < deep).float().mean() > 0.6
+    assert (many.loss <= one.loss).all()
     assert torch.allclose(problem.loss(many.z), many.loss, rtol=1e-4)
-    assert (many.evaluations > one.evaluations + 7 * 12).all()
+    assert (many.evaluations > one.evaluations).all()
     for i in (0, 17, 40):
         alone = solve(auto(problem.select(torch.tensor([i])), starts=12, **options))
         assert torch.allclose(alone.loss, many.loss[i : i + 1], rtol=0.01)
@@ -384,29 +386,51 @@ def test_what_the_generator_could_draw_and_was_not_found_has_several_starts_too(
     assert not taken
     kept = solve(auto(problem, starts=4, **options)).loss
     assert missed > 12
-    assert taken == [4 * missed, 2 * missed, missed]
+    assert taken == [missed] * 3
     for before in auto(problem, starts=4, **options):
         done = before.status != Status.RUNNING
         assert torch.equal(before.loss[done], kept[done])
 
 
-def test_starts_are_an_images_own_and_the_search_goes_on_from_the_best(model, ready, monkeypatch):
-    seen = []
+@pytest.mark.parametrize("steps", [4, 60])
+def test_later_starts_are_an_images_own_and_lie_beside_its_best(model, ready, monkeypatch, steps):
+    """Beyond what came to rest, about what was still falling."""
+    started = []
 
     def noted(problem, z, **options):
-        seen.append((z.clone(), problem.loss(z)))
+        started.append(z.clone())
         return preconditioned_lbfgs(problem, z, **options)
 
     monkeypatch.setattr("preimage.inversion.auto.preconditioned_lbfgs", noted)
     problem = Problem.of(model, noisy(model, 6, seed=21), SQUARED, Identity())
-    options = {"steps": 10, "tolerance": 1e-10, "prepared": ready, "starts": 4}
-    solve(auto(problem, **options))
-    first, last = seen[0], seen[-1]
-    assert len(first[0]) == 4 * len(last[0]) == 24
-    assert (last[1] < first[1].reshape(6, 4).amin(1)).all()
-    seen.clear()
-    solve(auto(problem.select(torch.tensor([4])), **options))
-    assert torch.allclose(seen[0][0], first[0][16:20], atol=1e-5)
+    options = {"steps": steps, "tolerance": 1e-10, "prepared": ready}
+    best = [solve(auto(problem, starts=k, **options)) for k in (1, 2)]
+    started.clear()
+    solve(auto(problem, starts=3, **options))
+    assert len(started) == 3
+    for k, (found, start) in enumerate(zip(best, started[1:], strict=True), 1):
+        noise = normal(problem.seeds, problem.d, draw=k)
+        falling = (found.status == Status.LIMIT)[:, None]
+        assert falling.all() if steps == 4 else not falling.any()
+        beside = torch.where(falling, found.z + 0.3 * noise, 2 * found.z + noise)
+        assert torch.allclose(start, beside, atol=1e-3)
+    together = started[1][4]
+    started.clear()
+    solve(auto(problem.select(torch.tensor([4])), starts=2, **options))
+    assert torch.allclose(started[1][0], together, atol=1e-2)
+
+
+def test_an_image_keeps_the_word_on_the_search_that_found_its_best(model, ready, monkeypatch):
+    """Later searches here get nowhere, and have no iterations to spend."""
+    budgets = [60, 0, 0]
+
+    def helpless(problem, z, *, steps, **options):
+        return preconditioned_lbfgs(problem, z, steps=budgets.pop(0), **options)
+
+    monkeypatch.setattr("preimage.inversion.auto.preconditioned_lbfgs", helpless)
+    problem = Problem.of(model, noisy(model, 6, seed=21), SQUARED, Identity())
+    found = solve(auto(problem, steps=60, tolerance=1e-10, prepared=ready, starts=3))
+    assert (found.status == Status.STALLED).all()
 
 
 def test_strangers_start_nearer_the_priors_mean_and_nothing_gets_worse(model, ready, monkeypatch):

@@ -88,17 +88,23 @@ def test_the_best_of_many_starts_goes_on(ready: Inverter) -> None:
     assert (many.error < one.error).all()
 
 
-def test_several_starts_lie_about_the_rough_one_where_there_is_one() -> None:
+def test_several_starts_are_never_worse_than_one() -> None:
     ready = Inverter(generator())
     _, x = planted(ready, 24)
     x = (x + 0.3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
     one = pi.invert(ready, x)
     many = pi.invert(ready, x, starts=6)
-    assert many.error.mean() <= 1.001 * one.error.mean()
-    assert (many.evaluations > one.evaluations + 6 * 7).all()
+    assert (many.error <= (1 + 1e-5) * one.error).all()
+    assert (many.evaluations > one.evaluations).all()
     assert ready.pool is None
     pi.invert(ready, pi.Grey()(x), through=pi.Grey(), starts=2)  # no rough start, so the nearest
     assert ready.pool is not None
+
+
+def test_small_images_are_searched_for_in_larger_batches() -> None:
+    small, large = (pi.ImageSpec(3, side, side) for side in (32, 64))
+    assert [Settings().images_at_once(data) for data in (small, large)] == [256, 128]
+    assert Settings(batch_size=7).images_at_once(small) == 7
 
 
 def test_what_a_mask_hides_counts_for_nothing(ready: Inverter) -> None:

@@ -4,10 +4,10 @@ Start from the cascade where there is one for the operator, and follow it by And
 most of what the generator can draw is found so. Levenberg–Marquardt polishes what is above the
 tolerance. Images that the generator cannot draw start again from a cascade that takes what they
 differ by for noise, or from the model's encoder where that is nearer, and are followed by L-BFGS
-whose initial matrix is the prior's mean of JᵀJ, inverted, and later each image's own; where several
-starts are asked for, these lie about that one and compete, also for what the generator should have
-been able to draw and was not found. An objective that is no sum of squares is minimised from the
-latents that are best in squared error; one without gradient by CMA-ES.
+whose initial matrix is the prior's mean of JᵀJ, inverted, and later each image's own. Where several
+starts are asked for, these, and what the generator should have been able to draw and was not found,
+are searched for again and again from beside the best so far. An objective that is no sum of squares
+is minimised from the latents that are best in squared error; one without gradient by CMA-ES.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from preimage.inversion.solvers.gauss_newton import gauss_newton
 from preimage.inversion.solvers.lbfgs import lbfgs
 from preimage.inversion.solvers.levenberg_marquardt import levenberg_marquardt
 from preimage.inversion.solvers.preconditioned_lbfgs import preconditioned_lbfgs
-from preimage.inversion.starts import Pool, encoder_start, halving, mean_start
+from preimage.inversion.starts import Pool, encoder_start, mean_start
 from preimage.inversion.terms import L2
 
 ACCELERATED = 36  # iterations of Anderson acceleration at most, where Jacobians are quick
@@ -39,9 +39,10 @@ PATIENT = 48  # and where they take as many decodings as there are latents
 POLISHED = 12  # of the solver after L-BFGS: an exact answer that is near takes no more
 DENSE = 160  # latents up to which a whole Jacobian is formed
 SHRINKING = 0.8  # of the rough cascade's latents: nearer the prior's mean, the valleys are deeper
-SPREAD = 0.5  # σ of several starts about the first, where the prior's is 1
-SHORT = 7  # iterations of their first searches; then 14 and 28, before a Jacobian is taken anew
+BEYOND, ASIDE = 2.0, 1.0  # times the latent at rest, and σ about it: there another search begins
+ABOUT = 0.3  # σ about a latent that was still moving; the prior's is 1
 LEAST_SQUARES = (levenberg_marquardt, gauss_newton)
+Run = Callable[[Problem, Tensor], Iterator[Search]]  # a solver with its options
 
 # Squared errors, on images in [−1, 1]:
 HOPELESS = 1e-2  # after the cascade's first guesses: Anderson acceleration seldom mends more
@@ -71,7 +72,7 @@ def auto(
 ) -> Iterator[Search]:
     """Search from latents z (B, d), or from the best start there is. A solver: see `search.Solver`.
 
-    starts: of which the best goes on, for each image that is searched for by L-BFGS.
+    starts: of each image that is searched for by L-BFGS; never worse than one alone.
 
     Raises Unsupported where the generator cannot be searched at all.
     """
@@ -97,13 +98,12 @@ def auto(
     far = near & foreign & (search.loss > NEAR * weight)
     polished = _continued(problem, search, near & ~far, polish)
     yield from polished if starts == 1 else map(_going_on, polished)
-    search_from = partial(preconditioned_lbfgs, curvature=prepared.curvature * weight)
-    if starts > 1:
-        missed = near & ~far & (search.loss > NEAR * weight)
-        other, far = torch.where(missed[:, None], search.z, other), far | missed
-        other = _best_about(problem, search, far, other, starts, search_from)
-    run = partial(search_from, steps=steps, tolerance=tolerance)
-    yield from _continued(problem, search, far, run, other)
+    curvature = prepared.curvature * weight
+    run = partial(preconditioned_lbfgs, curvature=curvature, steps=steps, tolerance=tolerance)
+    searched = _continued(problem, search, far, run, other)
+    yield from searched if starts == 1 else map(_going_on, searched)
+    far = far | (near & (search.loss > NEAR * weight) & (starts > 1))
+    yield from map(_going_on, _again(problem, search, far, run, times=starts - 1))
     late = far & (search.loss > tolerance) & (search.loss <= LATE * weight)
     polish = partial(solver, steps=min(steps, POLISHED), tolerance=tolerance)
     yield from _continued(problem, search, late, polish)
@@ -206,21 +206,23 @@ def _consult_others(
     return foreign, start
 
 
-def _best_about(
-    problem: Problem, search: Search, which: Tensor, z: Tensor, starts: int, solver: Solver
-) -> Tensor:
-    """Latents (B, d) to go on from: where a mask of images has several about z, the best's."""
-    rows = which.nonzero()[:, 0]
-    if not len(rows):
-        return z
-    some, d = problem.select(rows), problem.d
-    noise = normal(some.seeds, (starts - 1) * d).to(z).reshape(-1, starts - 1, d)
-    first = z[rows][:, None]
-    found = halving(some, torch.cat([first, first + SPREAD * noise], 1), solver, steps=SHORT)
-    search.iterations[rows] += found.iterations
-    search.evaluations[rows] += found.evaluations
-    search.improve(rows, found.z, found.loss)
-    return z.index_copy(0, rows, found.z)
+def _again(
+    problem: Problem, search: Search, which: Tensor, run: Run, *, times: int
+) -> Iterator[Search]:
+    """Let a mask (B,) of images search again and again, each time from the best so far.
+
+    As basin hopping does (Wales & Doye, "Global Optimization by Basin-Hopping", 1997), but for
+    what came to rest: that begins beyond its valley, where images have too much contrast, and comes
+    down another way. What was still falling goes on, a little aside.
+    """
+    for k in range(1, times + 1):
+        loss, status = search.loss.clone(), search.status.clone()
+        resting, falling = status == Status.STALLED, status == Status.LIMIT
+        noise = normal(problem.seeds, problem.d, draw=k).to(search.z)
+        beyond, about = BEYOND * search.z + ASIDE * noise, search.z + ABOUT * noise
+        start = torch.where(resting[:, None], beyond, about)
+        yield from _continued(problem, search, which & (resting | falling), run, start)
+        search.status = torch.where(search.loss < loss, search.status, status)
 
 
 def in_squared_error(problem: Problem) -> Problem:
@@ -241,7 +243,7 @@ def _continued(
     problem: Problem,
     search: Search,
     which: Tensor,
-    run: Callable[[Problem, Tensor], Iterator[Search]],
+    run: Run,
     start: Tensor | None = None,
 ) -> Iterator[Search]:
     """Let a solver go on with a mask (B,) of images; keep what is better.
