@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -202,19 +203,18 @@ def aim(state: State, which: Tensor) -> State:
 
 def inverse_hessian_product(state: State, g: Tensor) -> Tensor:
     """H g by the two-loop recursion (Nocedal & Wright, algorithm 7.4): (M, d) → (M, d)."""
-    S, Y, ρ = state.S, state.Y, state.ρ
-    q, α = g, [g[:, 0]] * ρ.shape[1]
-    for i in reversed(range(ρ.shape[1])):
-        α[i] = ρ[:, i] * (S[:, i] * q).sum(1)
-        q = q - α[i][:, None] * Y[:, i]
-    y = Y[:, -1]
-    Pq, Py = state.P(torch.stack([q, y], 1)).unbind(1)
-    γ = 1 / (ρ[:, -1] * (y * Py).sum(1))  # sᵀy / yᵀPy of the latest pair
-    γ = torch.where(ρ[:, -1] > 0, γ, 1)
+    S, Y, ρ = state.S.unbind(1), state.Y.unbind(1), state.ρ[:, :, None].unbind(1)
+    dot = partial(torch.linalg.vecdot, dim=1)
+    q, α = g, []
+    for s, y, ρᵢ in zip(reversed(S), reversed(Y), reversed(ρ), strict=True):
+        α.append(ρᵢ * dot(s, q)[:, None])
+        q = torch.addcmul(q, α[-1], y, value=-1)
+    Pq, Py = state.P(torch.stack([q, Y[-1]], 1)).unbind(1)
+    γ = 1 / (ρ[-1] * dot(Y[-1], Py)[:, None])  # sᵀy / yᵀPy of the latest pair
+    γ = torch.where(ρ[-1] > 0, γ, 1)
     if state.P.P is not None:
         γ = γ.sqrt()  # half way to P itself, which was not given for nothing
-    r = γ[:, None] * Pq
-    for i in range(ρ.shape[1]):
-        β = ρ[:, i] * (Y[:, i] * r).sum(1)
-        r = r + (α[i] - β)[:, None] * S[:, i]
+    r = γ * Pq
+    for s, y, ρᵢ, αᵢ in zip(S, Y, ρ, reversed(α), strict=True):
+        r = torch.addcmul(r, αᵢ - ρᵢ * dot(y, r)[:, None], s)
     return r

@@ -26,6 +26,7 @@ from preimage.inversion.search import Search
 from preimage.inversion.solvers.lbfgs import lbfgs
 
 DAMPING = 1e-2  # λ
+HISTORY = 7  # pairs; with ten, searches took no fewer iterations, and each was longer
 MEMORY = 1 << 26  # bytes of Jacobians held at a time
 
 
@@ -51,6 +52,7 @@ def preconditioned_lbfgs(
         steps=steps,
         tolerance=tolerance,
         fall=fall,
+        history=HISTORY,
         inverse=gauss_newton_inverse,
         renewals=renewals(problem.d),
         known=None if curvature is None else damped_inverse(curvature[None])[0],
