@@ -68,7 +68,7 @@ def invert(
         ),
     ] = "quick",
     starts: Annotated[
-        int, typer.Option(min=1, help="Searches of each image; the best goes on.")
+        int, typer.Option(min=1, help="Searches of each image; the best is kept.")
     ] = 1,
     coarse: Annotated[
         bool, typer.Option("--coarse", help="Search at low resolution first.")
