@@ -185,6 +185,7 @@ def several(g: Generator, counts: Counts, rows: Row) -> Row:
     best = best_of_starts(g, counts, rows)
     beside = {} if best is None else {"best of 8 starts, real": best}
     return {
+        "reference": None if best is None else {"n": best["n"]},
         "textbook": generated(baselines.textbook, g, counts.slow),
         **{str(k): own_real(g, counts, beside, starts=k) for k in STARTS},
         "machine": machine.machine(),

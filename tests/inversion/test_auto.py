@@ -315,7 +315,7 @@ class Waves(nn.Module):
         return self.mix(waves).unflatten(1, (1, 16, 16)).tanh()
 
 
-def test_of_several_starts_the_best_goes_on():
+def test_several_starts_find_deeper_valleys():
     """Drawn with noise: a search that leaves more than the planted latents is in another valley.
 
     The start knows nothing here, so that one alone is often there.
@@ -418,6 +418,33 @@ def test_later_starts_are_an_images_own_and_lie_beside_its_best(model, ready, mo
     started.clear()
     solve(auto(problem.select(torch.tensor([4])), starts=2, **options))
     assert torch.allclose(started[1][0], together, atol=1e-2)
+
+
+def test_what_has_no_further_start_is_done_meanwhile_and_a_failure_is_not_told(model, ready):
+    """So that a search that is stopped keeps what it has."""
+
+    def fragile(z, labels=None):
+        x = model.decode(z, labels)
+        return torch.where((z.square().sum(1) > 30)[:, None, None, None], torch.nan, x)
+
+    z = model.space.sample(6, seed=12)
+    own = (model.decode(z) * 127.5).round() / 127.5
+    problem = Problem.of(
+        model, torch.cat([own, noisy(model, 6, seed=21)]), SQUARED, Identity(), decode=fragile
+    )
+    states = [
+        (s.status.clone(), s.iterations.clone())
+        for s in auto(problem, steps=60, tolerance=1e-10, prepared=ready, starts=4)
+    ]
+    ended = torch.stack([status != Status.RUNNING for status, _ in states])
+    iterations = torch.stack([iterations for _, iterations in states])
+    assert not any((status == Status.FAILED).any() for status, _ in states)
+    assert (ended[1:] >= ended[:-1]).all()  # nobody is called back
+    for i in range(12):
+        first = int(ended[:, i].int().argmax())
+        assert iterations[first, i] == iterations[-1, i]  # nor goes on in secret
+    assert ended[len(states) // 2, :6].all()
+    assert len(set(ended[-40:].sum(1).tolist())) > 2  # the last round ends one by one
 
 
 def test_an_image_keeps_the_word_on_the_search_that_found_its_best(model, ready, monkeypatch):

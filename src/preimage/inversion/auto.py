@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ SHRINKING = 0.8  # of the rough cascade's latents: nearer the prior's mean, the 
 BEYOND, ASIDE = 2.0, 1.0  # times the latent at rest, and σ about it: there another search begins
 ABOUT = 0.3  # σ about a latent that was still moving; the prior's is 1
 LEAST_SQUARES = (levenberg_marquardt, gauss_newton)
-Run = Callable[[Problem, Tensor], Iterator[Search]]  # a solver with its options
+Continuation = Callable[[Problem, Tensor], Iterator[Search]]  # a solver with its options
 
 # Squared errors, on images in [−1, 1]:
 HOPELESS = 1e-2  # after the cascade's first guesses: Anderson acceleration seldom mends more
@@ -96,14 +97,15 @@ def auto(
         return
     weight = _weight(problem)
     far = near & foreign & (search.loss > NEAR * weight)
-    polished = _continued(problem, search, near & ~far, polish)
-    yield from polished if starts == 1 else map(_going_on, polished)
     curvature = prepared.curvature * weight
     run = partial(preconditioned_lbfgs, curvature=curvature, steps=steps, tolerance=tolerance)
-    searched = _continued(problem, search, far, run, other)
-    yield from searched if starts == 1 else map(_going_on, searched)
-    far = far | (near & (search.loss > NEAR * weight) & (starts > 1))
-    yield from map(_going_on, _again(problem, search, far, run, times=starts - 1))
+    first = chain(
+        _continued(problem, search, near & ~far, polish),
+        _continued(problem, search, far, run, other),
+    )
+    least = torch.where(far, LATE, NEAR) * weight  # above, an image has further starts
+    yield from first if starts == 1 else (_going_on(one, one.loss > least) for one in first)
+    yield from _again(problem, search, near & (search.loss > least), run, times=starts - 1)
     late = far & (search.loss > tolerance) & (search.loss <= LATE * weight)
     polish = partial(solver, steps=min(steps, POLISHED), tolerance=tolerance)
     yield from _continued(problem, search, late, polish)
@@ -114,9 +116,12 @@ def accelerated_steps(problem: Problem) -> int:
     return PATIENT if problem.tangents is None else ACCELERATED
 
 
-def _going_on(search: Search) -> Search:
-    """The same, with images that were given up still at work: other solvers go on with them."""
+def _going_on(search: Search, due: Tensor | None = None) -> Search:
+    """The same, with images that were given up still at work, all or a mask (B,) of them: other
+    searches go on with them.
+    """
     given_up = (search.status == Status.STALLED) | (search.status == Status.LIMIT)
+    given_up = given_up if due is None else given_up & due
     return replace(search, status=torch.where(given_up, int(Status.RUNNING), search.status))
 
 
@@ -207,7 +212,7 @@ def _consult_others(
 
 
 def _again(
-    problem: Problem, search: Search, which: Tensor, run: Run, *, times: int
+    problem: Problem, search: Search, which: Tensor, run: Continuation, *, times: int
 ) -> Iterator[Search]:
     """Let a mask (B,) of images search again and again, each time from the best so far.
 
@@ -221,8 +226,12 @@ def _again(
         noise = normal(problem.seeds, problem.d, draw=k).to(search.z)
         beyond, about = BEYOND * search.z + ASIDE * noise, search.z + ABOUT * noise
         start = torch.where(resting[:, None], beyond, about)
-        yield from _continued(problem, search, which & (resting | falling), run, start)
-        search.status = torch.where(search.loss < loss, search.status, status)
+        rows, shown = which & (resting | falling), search
+        for _ in _continued(problem, search, rows, run, start):
+            kept = (search.loss < loss) | (search.status == Status.RUNNING)
+            shown = replace(search, status=torch.where(kept, search.status, status))
+            yield shown if k == times else _going_on(shown, rows)
+        search.status = shown.status
 
 
 def in_squared_error(problem: Problem) -> Problem:
@@ -243,7 +252,7 @@ def _continued(
     problem: Problem,
     search: Search,
     which: Tensor,
-    run: Run,
+    run: Continuation,
     start: Tensor | None = None,
 ) -> Iterator[Search]:
     """Let a solver go on with a mask (B,) of images; keep what is better.

@@ -289,7 +289,7 @@ class Inverter:
         return self.shares(settings)
 
     def starts_roughly(self, settings: Settings) -> bool:
-        """Whether `auto` has a rough start, about which several can be taken."""
+        """Whether `auto` has a rough start, after which it can search from others by itself."""
         if settings.coarse or not self._uses_cascade(settings) or self.curvature is None:
             return False
         direct = isinstance(settings.through or Identity(), Identity)

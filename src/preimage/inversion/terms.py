@@ -88,8 +88,7 @@ class L2(Pointwise):
         e, w = error_and_weights(a, prepared)
         if w is not None:
             return super().loss(a, prepared)
-        e = e.flatten(1)
-        return torch.linalg.vecdot(e, e) / e.shape[1]  # where images are small, squares take time
+        return e.flatten(1).square().sum(1) / e[0].numel()  # its gradient has a pass less
 
     def rho(self, e: Tensor) -> Tensor:
         return e.square()
