@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -204,7 +203,7 @@ def aim(state: State, which: Tensor) -> State:
 def inverse_hessian_product(state: State, g: Tensor) -> Tensor:
     """H g by the two-loop recursion (Nocedal & Wright, algorithm 7.4): (M, d) → (M, d)."""
     S, Y, ρ = state.S.unbind(1), state.Y.unbind(1), state.ρ[:, :, None].unbind(1)
-    dot = partial(torch.linalg.vecdot, dim=1)
+    dot = torch.linalg.vecdot
     q, α = g, []
     for s, y, ρᵢ in zip(reversed(S), reversed(Y), reversed(ρ), strict=True):
         α.append(ρᵢ * dot(s, q)[:, None])
